@@ -1,0 +1,23 @@
+# A room is one folder of src/ and one static library. tern_room(formats USES base tensor LINKS foo) builds
+# every .cc of the folder into tern_formats. Sources are found by globbing (with CONFIGURE_DEPENDS, so a new
+# file is noticed by the next build): adding a file to a room never touches a list.
+function(tern_room name)
+  cmake_parse_arguments(ROOM "" "" "USES;LINKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  add_library(tern_${name} STATIC ${sources})
+  target_include_directories(tern_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  list(TRANSFORM ROOM_USES PREPEND tern_)
+  target_link_libraries(tern_${name} PUBLIC ${ROOM_USES} ${ROOM_LINKS})
+endfunction()
+
+# tern_room_test(formats): every tests/formats/*_test.cc in one program, each test a ctest entry.
+function(tern_room_test name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(tern_${name}_test ${sources})
+  target_include_directories(tern_${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(tern_${name}_test PRIVATE ${ARGN} tern_testing GTest::gtest GTest::gmock)
+  gtest_discover_tests(tern_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+endfunction()

@@ -1,0 +1,37 @@
+#include "formats/tensor_source.h"
+
+#include <fmt/format.h>
+
+namespace tern {
+
+std::string_view Name(FileFormat format) {
+  switch (format) {
+    case FileFormat::kPth: return "pth";
+    case FileFormat::kSafetensors: return "safetensors";
+    case FileFormat::kGguf: return "gguf";
+    case FileFormat::kRwkvBin: return "rwkv.cpp bin";
+  }
+  return "?";
+}
+
+const TensorInfo* TensorSource::Find(const std::string& name) const {
+  const auto it = index_.find(name);
+  return it == index_.end() ? nullptr : &tensors_[it->second];
+}
+
+Status TensorSource::Add(TensorInfo tensor) {
+  if (!index_.emplace(tensor.name, tensors_.size()).second) {
+    return Corrupt(fmt::format("'{}': two tensors are named '{}'", path_, tensor.name));
+  }
+  tensors_.push_back(std::move(tensor));
+  return OkStatus();
+}
+
+void TensorSource::Forget(std::span<const std::byte> bytes) const {
+  for (const auto& file : files_) {
+    const std::byte* begin = file->bytes().data();
+    if (bytes.data() >= begin && bytes.data() + bytes.size() <= begin + file->size()) file->Forget(bytes);
+  }
+}
+
+}  // namespace tern

@@ -1,0 +1,1 @@
+#include "infer/sampler.h"
