@@ -1,0 +1,153 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+#include "tensor/quant.h"
+
+namespace tern {
+namespace {
+
+/// dst[c, r] = src[r, c] for `size`-byte elements, in blocks that fit the L1 cache.
+void TransposeBytes(const std::byte* src, int64_t rows, int64_t cols, size_t size, std::byte* dst) {
+  constexpr int64_t kBlock = 32;
+  for (int64_t r0 = 0; r0 < rows; r0 += kBlock) {
+    for (int64_t c0 = 0; c0 < cols; c0 += kBlock) {
+      for (int64_t r = r0; r < std::min(rows, r0 + kBlock); ++r) {
+        for (int64_t c = c0; c < std::min(cols, c0 + kBlock); ++c) {
+          std::memcpy(dst + static_cast<size_t>(c * rows + r) * size, src + static_cast<size_t>(r * cols + c) * size, size);
+        }
+      }
+    }
+  }
+}
+
+/// What the model computes with, from the canonical parameter, in the fp32 arithmetic of the reference.
+float Encode(float p, Encoding encoding) {
+  switch (encoding) {
+    case Encoding::kPlain: return p;
+    case Encoding::kExp: return std::exp(p);
+    case Encoding::kNegExp: return -std::exp(p);
+    case Encoding::kExpNegExp: return std::exp(-std::exp(p));
+  }
+  return p;
+}
+
+/// Equal up to dimensions of size 1: files differ in how they pad vectors ([C] and [1, 1, C]).
+bool SameUpToOnes(const Shape& a, const Shape& b) {
+  Shape x, y;
+  std::copy_if(a.begin(), a.end(), std::back_inserter(x), [](int64_t d) { return d != 1; });
+  std::copy_if(b.begin(), b.end(), std::back_inserter(y), [](int64_t d) { return d != 1; });
+  return x == y;
+}
+
+}  // namespace
+
+const CheckpointTensor* WeightLoader::Get(const std::string& name) {
+  if (!status_.ok()) return nullptr;
+  const CheckpointTensor* tensor = checkpoint_.Find(name);
+  if (tensor == nullptr) {
+    status_ = Corrupt(fmt::format("'{}' is {}, but has no tensor '{}'", checkpoint_.source().path(),
+                                  Name(checkpoint_.generation()), name));
+    return nullptr;
+  }
+  if (!Traits(tensor->dtype).is_float) {
+    status_ = Unsupported(fmt::format("'{}': tensor '{}' is stored as {}, which is no type for weights",
+                                      checkpoint_.source().path(), name, Name(tensor->dtype)));
+    return nullptr;
+  }
+  parameters_ += NumElements(tensor->shape).value_or(0);
+  stored_bytes_ += tensor->bytes.size();
+  return tensor;
+}
+
+void WeightLoader::Fail(const CheckpointTensor& tensor, const std::string& expected) {
+  status_ = Corrupt(fmt::format("'{}': tensor '{}' has shape {}; expected {}", checkpoint_.source().path(), tensor.name,
+                                ToString(tensor.shape), expected));
+}
+
+void WeightLoader::Vector(const std::string& name, VectorParam& param, const Shape& shape, Role, Encoding wanted) {
+  const CheckpointTensor* tensor = Get(name);
+  if (tensor == nullptr) return;
+  if (!SameUpToOnes(tensor->shape, shape)) return Fail(*tensor, ToString(shape));
+  param.values.resize(static_cast<size_t>(*NumElements(tensor->shape)));
+  if (tensor->encoding == wanted) {  // as it stands in the file: no rounding on a detour
+    CheckpointTensor plain = *tensor;
+    plain.encoding = Encoding::kPlain;
+    ReadCanonical(plain, param.values.data());
+  } else {
+    ReadCanonical(*tensor, param.values.data());
+    for (float& value : param.values) value = Encode(value, wanted);
+  }
+  for (float value : param.values) {
+    if (std::isfinite(value)) continue;
+    status_ = Corrupt(fmt::format("'{}': tensor '{}' holds {}", checkpoint_.source().path(), name, value));
+    return;
+  }
+  checkpoint_.source().Forget(tensor->bytes);
+}
+
+void WeightLoader::Place(const CheckpointTensor& tensor, std::span<const std::byte> bytes, bool rows_are_outputs,
+                         MatrixParam& param, int64_t out, int64_t in) {
+  param.scale = tensor.scale;
+  param.view = {tensor.dtype, out, in, bytes.data()};
+  if (rows_are_outputs) return;
+  // The file has [in, out]; products want [out, in].
+  const DTypeTraits& traits = Traits(tensor.dtype);
+  const auto src_row_bytes = static_cast<size_t>(RowBytes(tensor.dtype, static_cast<uint64_t>(out)).value_or(0));
+  if (!traits.quantised) {
+    param.owned.resize(bytes.size());
+    TransposeBytes(bytes.data(), in, out, static_cast<size_t>(traits.block_bytes), param.owned.data());
+  } else {  // blocks run along the wrong dimension: they cannot be kept
+    param.view.dtype = DType::kF32;
+    std::vector<float> row(static_cast<size_t>(out));
+    param.owned.resize(static_cast<size_t>(out * in) * sizeof(float));
+    for (int64_t i = 0; i < in; ++i) {
+      DequantizeRow(tensor.dtype, bytes.data() + static_cast<size_t>(i) * src_row_bytes, row.data(), out);
+      for (int64_t o = 0; o < out; ++o) {
+        std::memcpy(param.owned.data() + static_cast<size_t>(o * in + i) * sizeof(float), &row[static_cast<size_t>(o)],
+                    sizeof(float));
+      }
+    }
+  }
+  param.view.data = param.owned.data();
+  checkpoint_.source().Forget(bytes);
+}
+
+void WeightLoader::Matrix(const std::string& name, MatrixParam& param, int64_t out, int64_t in, Role role) {
+  const CheckpointTensor* tensor = Get(name);
+  if (tensor == nullptr) return;
+  const bool low_rank = role == Role::kLowRank;
+  const auto expected = [&] {
+    const auto dim = [](int64_t d) { return d == kAnySize ? std::string("rank") : std::to_string(d); };
+    return low_rank ? fmt::format("[{}, {}]", dim(in), dim(out)) : fmt::format("[{}, {}]", dim(out), dim(in));
+  };
+  if (tensor->shape.size() != 2) return Fail(*tensor, expected());
+  const int64_t found_out = tensor->shape[low_rank ? 1 : 0], found_in = tensor->shape[low_rank ? 0 : 1];
+  if (found_out < 1 || found_in < 1 || (out != kAnySize && out != found_out) || (in != kAnySize && in != found_in)) {
+    return Fail(*tensor, expected());
+  }
+  Place(*tensor, tensor->bytes, low_rank == tensor->transposed, param, found_out, found_in);
+}
+
+void WeightLoader::LowRankSlice(const std::string& name, MatrixParam& param, int64_t index, int64_t count, int64_t out,
+                                int64_t in) {
+  const bool first = index == 0;
+  const int64_t parameters = parameters_;
+  const uint64_t stored = stored_bytes_;
+  const CheckpointTensor* tensor = Get(name);
+  if (tensor == nullptr) return;
+  if (!first) {  // counted with its first slice
+    parameters_ = parameters;
+    stored_bytes_ = stored;
+  }
+  if (tensor->shape != Shape{count, in, out}) return Fail(*tensor, ToString(Shape{count, in, out}));
+  const size_t slice = tensor->bytes.size() / static_cast<size_t>(count);
+  Place(*tensor, tensor->bytes.subspan(static_cast<size_t>(index) * slice, slice), tensor->transposed, param, out, in);
+}
+
+}  // namespace tern
