@@ -1,1 +1,155 @@
 #include "infer/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "infer/truncation.h"
+#include "text/tokenizer.h"
+
+namespace tern {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr double kLn2 = 0.69314718055994531;
+
+/// pip `rwkv` asks whether the token's text is part of this string: so "12" is exempt as well, and "21" is
+/// not.
+bool IsUncounted(std::string_view text) {
+  return std::string_view(" \t0123456789").find(text) != std::string_view::npos;
+}
+
+std::vector<int32_t> UncountedTokens(const Tokenizer& tokenizer) {
+  // A token without text: its reference decodes the World vocabulary's to U+FFFD, GPT-NeoX's special tokens
+  // to "".
+  const bool empty_is_uncounted = tokenizer.name() == "neox";
+  std::vector<int32_t> tokens;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string_view text = tokenizer.TokenBytes(id);
+    if (text.empty() ? empty_is_uncounted : IsUncounted(text)) tokens.push_back(id);
+  }
+  return tokens;
+}
+
+Status CheckToken(const char* what, int32_t token, size_t vocabulary) {
+  if (token >= 0 && static_cast<size_t>(token) < vocabulary) return OkStatus();
+  return InvalidArgument(std::string(what) + " token " + std::to_string(token) +
+                         " is outside the vocabulary of " + std::to_string(vocabulary));
+}
+
+Status CheckLogits(std::span<const float> logits) {
+  if (logits.empty()) return InvalidArgument("cannot sample: there are no logits");
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  bool good = true;
+  for (const float logit : logits)
+    good &= logit <= kLargest;  // NaN and +inf fail; no early exit, to vectorise
+  if (good) return OkStatus();
+  const auto bad = std::find_if(logits.begin(), logits.end(), [](float x) { return !(x <= kLargest); });
+  return InvalidArgument("cannot sample: the logit of token " + std::to_string(bad - logits.begin()) +
+                         " is " + (std::isnan(*bad) ? "NaN" : "+inf"));
+}
+
+float ClampToFloat(double x) {
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  return static_cast<float>(std::clamp(x, -kLargest, kLargest));
+}
+
+float Largest(std::span<const float> values) {
+  constexpr size_t kLanes = 8;
+  float lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, -kInfinity);
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = std::max(lanes[lane], values[i + lane]);
+  }
+  for (; i < values.size(); ++i) lanes[0] = std::max(lanes[0], values[i]);
+  return *std::max_element(lanes, lanes + kLanes);
+}
+
+}  // namespace
+
+Sampler::Sampler(SamplingOptions options, const Tokenizer* tokenizer)
+    : options_(std::move(options)),
+      valid_(Validate(options_)),
+      random_(options_.seed),
+      mirostat_mu_(2.0 * static_cast<double>(options_.mirostat_tau)) {
+  if (tokenizer != nullptr) uncounted_ = UncountedTokens(*tokenizer);
+}
+
+Result<int32_t> Sampler::Sample(std::span<const float> logits) {
+  TERN_ASSIGN_OR_RETURN(const Choices choices, Choose(logits));
+  if (options_.temperature == 0) return choices.candidates.front().token;
+  const double point = random_.Uniform() * choices.total;
+  const Candidate* chosen = nullptr;
+  double sum = 0;
+  for (const Candidate& candidate : choices.candidates) {
+    if (candidate.weight == 0) continue;  // rounding of the sum must not end on what cannot come
+    chosen = &candidate;
+    sum += candidate.weight;
+    if (sum > point) break;
+  }
+  if (options_.mirostat == 2) {
+    const double surprise = choices.log2_mass - chosen->distance / kLn2;
+    mirostat_mu_ -= options_.mirostat_eta * (surprise - options_.mirostat_tau);
+  }
+  return chosen->token;
+}
+
+void Sampler::Accept(int32_t token) {
+  if (options_.presence == 0 && options_.frequency == 0) return;
+  for (auto& [other, count] : occurrences_) count *= options_.penalty_decay;
+  // An exempt token is remembered with the count 0: the presence penalty still applies, as in pip `rwkv`.
+  occurrences_[token] += std::binary_search(uncounted_.begin(), uncounted_.end(), token) ? 0.0 : 1.0;
+}
+
+void Sampler::ResetPenalties() { occurrences_.clear(); }
+
+Result<std::vector<float>> Sampler::Distribution(std::span<const float> logits) const {
+  TERN_ASSIGN_OR_RETURN(const Choices choices, Choose(logits));
+  std::vector<float> probabilities(logits.size());
+  for (const Candidate& candidate : choices.candidates) {
+    probabilities[static_cast<size_t>(candidate.token)] =
+        static_cast<float>(candidate.weight / choices.total);
+  }
+  return probabilities;
+}
+
+/// Bias, bans and penalties.
+Status Sampler::Adjust(std::span<float> logits) const {
+  for (const auto& [token, bias] : options_.logit_bias) {
+    TERN_RETURN_IF_ERROR(CheckToken("logit_bias:", token, logits.size()));
+    logits[static_cast<size_t>(token)] += bias;
+  }
+  for (const int32_t token : options_.banned) {
+    TERN_RETURN_IF_ERROR(CheckToken("banned", token, logits.size()));
+    logits[static_cast<size_t>(token)] = -kInfinity;
+  }
+  for (const auto& [token, count] : occurrences_) {
+    TERN_RETURN_IF_ERROR(CheckToken("accepted", token, logits.size()));
+    logits[static_cast<size_t>(token)] -= ClampToFloat(options_.presence + count * options_.frequency);
+  }
+  return OkStatus();
+}
+
+Result<Choices> Sampler::Choose(std::span<const float> logits) const {
+  TERN_RETURN_IF_ERROR(valid_);
+  TERN_RETURN_IF_ERROR(CheckLogits(logits));
+  std::vector<float> adjusted(logits.begin(), logits.end());
+  TERN_RETURN_IF_ERROR(Adjust(adjusted));
+  const float top = Largest(adjusted);
+  if (top == kInfinity) return InvalidArgument("cannot sample: a bias or penalty drove a logit to +inf");
+  if (top == -kInfinity) return InvalidArgument("cannot sample: every token is banned or impossible");
+
+  if (options_.temperature != 0) return Truncate(adjusted, top, options_, mirostat_mu_);
+  const auto first = std::find(adjusted.begin(), adjusted.end(), top);
+  Choices greedy;
+  greedy.candidates = {{static_cast<int32_t>(first - adjusted.begin()), 0.0f, 1.0f}};
+  greedy.total = 1;
+  return greedy;
+}
+
+}  // namespace tern

@@ -1,0 +1,138 @@
+#include "infer/truncation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "infer/probability.h"
+
+namespace tern {
+namespace {
+
+constexpr double kLn2 = 0.69314718055994531;
+
+/// A weight below which no token can pass the filters, to spare them most of the vocabulary. mass: of all the
+/// weights.
+float LeastWeight(const SamplingOptions& options, double mass, size_t vocabulary) {
+  if (options.mirostat != 0 || options.typical_p < 1) return 0;
+  if (options.min_p > 0) return options.min_p;  // the largest weight is 1
+  if (options.top_p == 1) return 0;
+  // All the tokens below (1 - top_p)/V together are less than 1 - top_p: the rest holds the nucleus. Half of
+  // it, to be safe from rounding.
+  return static_cast<float>(0.5 * (1.0 - options.top_p) * mass / static_cast<double>(vocabulary));
+}
+
+std::vector<Candidate> Collect(std::span<const float> logits, std::span<const float> weights, float top,
+                               float least) {
+  size_t count = 0;
+  for (const float weight : weights) count += weight >= least ? 1u : 0u;
+  std::vector<Candidate> candidates;
+  candidates.reserve(count);
+  constexpr float kLowest = std::numeric_limits<float>::lowest();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (weights[i] < least) continue;
+    const float distance = logits[i] - top;
+    if (distance >= kLowest) candidates.push_back({static_cast<int32_t>(i), distance, weights[i]});
+  }
+  return candidates;
+}
+
+double Mass(const std::vector<Candidate>& candidates) {
+  double mass = 0;
+  for (const Candidate& c : candidates) mass += c.weight;
+  return mass;
+}
+
+template <typename Predicate>
+void Keep(std::vector<Candidate>* candidates, Predicate keep) {
+  const auto end =
+      std::remove_if(candidates->begin(), candidates->end(), [&](const Candidate& c) { return !keep(c); });
+  candidates->erase(end, candidates->end());
+}
+
+/// Keeps the tokens with the smallest key(token): as few as hold `mass`, and all that tie with the last of
+/// them.
+template <typename Key>
+void KeepMass(std::vector<Candidate>* candidates, double mass, Key key) {
+  std::vector<Weighted> items;
+  items.reserve(candidates->size());
+  for (const Candidate& c : *candidates) items.push_back({key(c), c.weight});
+  const float cutoff = CutoffKey(items, mass);
+  Keep(candidates, [&](const Candidate& c) { return key(c) <= cutoff; });
+}
+
+/// Those whose surprise is nearest to the entropy. Surprise minus entropy is mean(distance) - distance: the
+/// logarithm of the mass cancels.
+void KeepTypical(std::vector<Candidate>* candidates, float typical_p) {
+  const double mass = Mass(*candidates);
+  double mean = 0;
+  for (const Candidate& c : *candidates) mean += static_cast<double>(c.weight) * c.distance;
+  mean /= mass;
+  KeepMass(candidates, typical_p * mass,
+           [mean](const Candidate& c) { return static_cast<float>(std::fabs(c.distance - mean)); });
+}
+
+void KeepMinP(std::vector<Candidate>* candidates, float min_p) {
+  float largest = 0;
+  for (const Candidate& c : *candidates) largest = std::max(largest, c.weight);
+  Keep(candidates, [least = min_p * largest](const Candidate& c) { return c.weight >= least; });
+}
+
+void KeepTopK(std::vector<Candidate>* candidates, size_t k) {
+  if (candidates->size() <= k) return;
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return a.distance != b.distance ? a.distance > b.distance : a.token < b.token;
+  };
+  std::vector<Candidate> order = *candidates;
+  const auto last = order.begin() + static_cast<std::ptrdiff_t>(k - 1);
+  std::nth_element(order.begin(), last, order.end(), before);
+  Keep(candidates, [&](const Candidate& c) { return !before(*last, c); });
+}
+
+/// `mass` is that of the whole vocabulary: `candidates` may lack tokens that cannot pass.
+void ApplyFilters(const SamplingOptions& options, double mass, std::vector<Candidate>* candidates) {
+  const bool filtered = options.typical_p < 1 || options.min_p > 0;
+  if (options.typical_p < 1) KeepTypical(candidates, options.typical_p);
+  if (options.min_p > 0) KeepMinP(candidates, options.min_p);
+  if (options.top_p < 1) {
+    const double left = filtered ? Mass(*candidates) : mass;
+    KeepMass(candidates, options.top_p * left, [](const Candidate& c) { return -c.distance; });
+  }
+  if (options.top_k > 0) KeepTopK(candidates, static_cast<size_t>(options.top_k));
+}
+
+/// Cuts what is more surprising than `mu` bits, but never the most probable tokens.
+void ApplyMirostat(double log2_mass, double mu, std::vector<Candidate>* candidates) {
+  const double least = std::min(0.0, (log2_mass - mu) * kLn2);
+  Keep(candidates, [least](const Candidate& c) { return c.distance >= least; });
+}
+
+/// weight = p^(1/T) in proportion to the largest, which keeps a low temperature from underflowing to nothing.
+void ApplyTemperature(float temperature, std::vector<Candidate>* candidates) {
+  float top = std::numeric_limits<float>::lowest();
+  for (const Candidate& c : *candidates) top = std::max(top, c.distance);
+  if (temperature == 1 && top == 0) return;
+  for (Candidate& c : *candidates) c.weight = ExpNegative((c.distance - top) / temperature);
+}
+
+}  // namespace
+
+Choices Truncate(std::span<const float> logits, float top, const SamplingOptions& options,
+                 double mirostat_mu) {
+  std::vector<float> weights(logits.size());
+  const double mass = Exponentials(logits, top, weights);
+  Choices choices;
+  choices.candidates = Collect(logits, weights, top, LeastWeight(options, mass, logits.size()));
+  if (options.mirostat == 2) {
+    choices.log2_mass = Log2(mass);
+    ApplyMirostat(choices.log2_mass, mirostat_mu, &choices.candidates);
+  } else {
+    ApplyFilters(options, mass, &choices.candidates);
+  }
+  ApplyTemperature(options.temperature, &choices.candidates);
+  choices.total = Mass(choices.candidates);
+  return choices;
+}
+
+}  // namespace tern
