@@ -97,8 +97,10 @@ Result<ContainerContent> ReadHeader(const Json& header, std::span<const std::byt
   }
   TERN_RETURN_IF_ERROR(CheckNoOverlap(content.tensors));
   // The order of the data: JSON has none, and readers that walk the file should walk it forwards.
+  // Of tensors at one place, the empty ones come first.
   std::stable_sort(content.tensors.begin(), content.tensors.end(),
                    [](const TensorInfo& a, const TensorInfo& b) {
+                     if (a.bytes.data() == b.bytes.data()) return a.bytes.size() < b.bytes.size();
                      return std::less<const std::byte*>()(a.bytes.data(), b.bytes.data());
                    });
   return content;
