@@ -287,8 +287,7 @@ RandomModel Rwkv7(int64_t layers, int64_t width) {
           .decay_rank = rank(1.8 * std::sqrt(C)),
           .iclr_rank = rank(1.8 * std::sqrt(C)),
           .value_rank = rank(1.3 * std::sqrt(C)),
-          .gate_rank = rank(0.6 * std::pow(C, 0.8)),
-          .block0_value_mix = true};
+          .gate_rank = rank(0.6 * std::pow(C, 0.8))};
 }
 
 }  // namespace
