@@ -5,18 +5,9 @@
 #include "tensor/quant_rows.h"
 
 namespace tern {
-namespace {
-
-template <typename Block>
-void DequantizeBlocks(const std::byte* src, float* dst, int64_t n, const DTypeTraits& traits) {
-  quant::Dequantize<Block>(src, dst, n / traits.block);
-}
-
-}  // namespace
-
 void DequantizeRow(DType type, const void* source, float* dst, int64_t n) {
   const auto* src = static_cast<const std::byte*>(source);
-  const DTypeTraits& t = Traits(type);
+  const int64_t blocks = n / Traits(type).block;
   switch (type) {
     case DType::kF32:
       if (n > 0) std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
@@ -26,25 +17,25 @@ void DequantizeRow(DType type, const void* source, float* dst, int64_t n) {
     case DType::kBF16:
       return quant::Bf16ToFloatRow(src, dst, n);
     case DType::kQ8_0:
-      return DequantizeBlocks<BlockQ8_0>(src, dst, n, t);
+      return quant::Dequantize<BlockQ8_0>(src, dst, blocks);
     case DType::kQ5_1:
-      return DequantizeBlocks<BlockQ5_1>(src, dst, n, t);
+      return quant::Dequantize<BlockQ5_1>(src, dst, blocks);
     case DType::kQ5_0:
-      return DequantizeBlocks<BlockQ5_0>(src, dst, n, t);
+      return quant::Dequantize<BlockQ5_0>(src, dst, blocks);
     case DType::kQ4_1:
-      return DequantizeBlocks<BlockQ4_1>(src, dst, n, t);
+      return quant::Dequantize<BlockQ4_1>(src, dst, blocks);
     case DType::kQ4_0:
-      return DequantizeBlocks<BlockQ4_0>(src, dst, n, t);
+      return quant::Dequantize<BlockQ4_0>(src, dst, blocks);
     case DType::kQ2_K:
-      return DequantizeBlocks<BlockQ2_K>(src, dst, n, t);
+      return quant::Dequantize<BlockQ2_K>(src, dst, blocks);
     case DType::kQ3_K:
-      return DequantizeBlocks<BlockQ3_K>(src, dst, n, t);
+      return quant::Dequantize<BlockQ3_K>(src, dst, blocks);
     case DType::kQ4_K:
-      return DequantizeBlocks<BlockQ4_K>(src, dst, n, t);
+      return quant::Dequantize<BlockQ4_K>(src, dst, blocks);
     case DType::kQ5_K:
-      return DequantizeBlocks<BlockQ5_K>(src, dst, n, t);
+      return quant::Dequantize<BlockQ5_K>(src, dst, blocks);
     case DType::kQ6_K:
-      return DequantizeBlocks<BlockQ6_K>(src, dst, n, t);
+      return quant::Dequantize<BlockQ6_K>(src, dst, blocks);
     case DType::kF64:
     case DType::kI64:
     case DType::kI32:
@@ -58,11 +49,38 @@ void DequantizeRow(DType type, const void* source, float* dst, int64_t n) {
 
 void QuantizeRow(DType type, const float* src, void* destination, int64_t n) {
   auto* dst = static_cast<std::byte*>(destination);
-  if (type == DType::kF32 && n > 0) std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
-  if (type == DType::kF16) quant::FloatToFp16Row(src, dst, n);
-  if (type == DType::kBF16) quant::FloatToBf16Row(src, dst, n);
+  const int64_t blocks = n / Traits(type).block;
+  switch (type) {
+    case DType::kF32:
+      if (n > 0) std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(float));
+      return;
+    case DType::kF16:
+      return quant::FloatToFp16Row(src, dst, n);
+    case DType::kBF16:
+      return quant::FloatToBf16Row(src, dst, n);
+    case DType::kQ8_0:
+      return quant::Quantize<BlockQ8_0>(src, dst, blocks);
+    case DType::kQ5_1:
+      return quant::Quantize<BlockQ5_1>(src, dst, blocks);
+    case DType::kQ5_0:
+      return quant::Quantize<BlockQ5_0>(src, dst, blocks);
+    case DType::kQ4_1:
+      return quant::Quantize<BlockQ4_1>(src, dst, blocks);
+    case DType::kQ4_0:
+      return quant::Quantize<BlockQ4_0>(src, dst, blocks);
+    case DType::kQ4_K:
+      return quant::Quantize<BlockQ4_K>(src, dst, blocks);
+    case DType::kQ5_K:
+      return quant::Quantize<BlockQ5_K>(src, dst, blocks);
+    case DType::kQ6_K:
+      return quant::Quantize<BlockQ6_K>(src, dst, blocks);
+    default:
+      return;  // CanQuantizeTo says no
+  }
 }
 
-bool CanQuantizeTo(DType type) { return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16; }
+bool CanQuantizeTo(DType type) {
+  return Traits(type).is_float && type != DType::kQ2_K && type != DType::kQ3_K;
+}
 
 }  // namespace tern

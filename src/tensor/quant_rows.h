@@ -39,6 +39,23 @@ void Dequantize<BlockQ5_K>(const std::byte* src, float* dst, int64_t blocks);
 template <>
 void Dequantize<BlockQ6_K>(const std::byte* src, float* dst, int64_t blocks);
 
+template <>
+void Quantize<BlockQ8_0>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ5_1>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ5_0>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ4_1>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ4_0>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ4_K>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ5_K>(const float* src, std::byte* dst, int64_t blocks);
+template <>
+void Quantize<BlockQ6_K>(const float* src, std::byte* dst, int64_t blocks);
+
 void Fp16ToFloatRow(const std::byte* src, float* dst, int64_t n);
 void FloatToFp16Row(const float* src, std::byte* dst, int64_t n);
 void Bf16ToFloatRow(const std::byte* src, float* dst, int64_t n);
