@@ -1,9 +1,10 @@
 // Prints the table of docs/quantisation.md: what each quantised type does to random weights, and how fast.
 #include <fmt/core.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <ctime>
 #include <vector>
 
 #include "base/random.h"
@@ -24,13 +25,14 @@ double RelativeRmse(const std::vector<float>& x, const std::vector<float>& y) {
   return std::sqrt(error / power);
 }
 
+/// Processor time, so that other programs on the machine count as little as possible.
 template <typename F>
 double BestSeconds(int repeats, F work) {
   double best = 1e9;
   for (int i = 0; i < repeats; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     work();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
   }
   return best;
 }
@@ -45,7 +47,7 @@ Row Measure(DType type, const std::vector<float> (&data)[2]) {
     const auto n = static_cast<int64_t>(data[i].size());
     std::vector<std::byte> bytes(*tern::RowBytes(type, data[i].size()));
     std::vector<float> back(data[i].size());
-    row.quantise = BestSeconds(3, [&] { tern::QuantizeRow(type, data[i].data(), bytes.data(), n); });
+    row.quantise = BestSeconds(7, [&] { tern::QuantizeRow(type, data[i].data(), bytes.data(), n); });
     row.dequantise = BestSeconds(20, [&] { tern::DequantizeRow(type, bytes.data(), back.data(), n); });
     row.ours[i] = RelativeRmse(data[i], back);
     row.nearest[i] = RelativeRmse(data[i], tern::testing::RoundToNearest(type, data[i]));

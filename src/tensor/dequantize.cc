@@ -14,14 +14,21 @@ Block Load(const std::byte* src, int64_t index) {
   return b;
 }
 
-/// Bit j of the four bytes becomes byte j: 16 where it is set, else 0.
+/// Bit k of the byte becomes byte k: 16 where it is set, else 0.
+uint64_t SpreadBits(uint8_t bits) {
+  // Eight copies of the byte, of which copy k keeps bit k alone; adding 0x80 - 2^k moves it to bit 7.
+  const uint64_t one_each = (bits * 0x0101010101010101u) & 0x8040201008040201u;
+  return ((one_each + 0x00406070787c7e7fu) & 0x8080808080808080u) >> 3;
+}
+
+/// The same for bits j = 0..31 of four bytes. Written sixteen bytes at a time: a vector load cannot be served
+/// from two shorter stores that are still on their way.
 void SpreadHighBits(const uint8_t bits[4], uint8_t spread[32]) {
-  for (int i = 0; i < 4; ++i) {
-    // Eight copies of the byte, of which copy k keeps bit k alone; adding 0x80 - 2^k moves it to bit 7.
-    const uint64_t one_each = (bits[i] * 0x0101010101010101u) & 0x8040201008040201u;
-    const uint64_t sixteens = ((one_each + 0x00406070787c7e7fu) & 0x8080808080808080u) >> 3;
-    std::memcpy(spread + 8 * i, &sixteens, 8);
-  }
+  typedef uint64_t Pair __attribute__((vector_size(16)));
+  const Pair low = {SpreadBits(bits[0]), SpreadBits(bits[1])};
+  const Pair high = {SpreadBits(bits[2]), SpreadBits(bits[3])};
+  std::memcpy(spread, &low, 16);
+  std::memcpy(spread + 16, &high, 16);
 }
 
 }  // namespace

@@ -9,6 +9,10 @@
 // All of it is four-lane vector code in a fixed order: the same bytes with every compiler.
 #pragma once
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <array>
 #include <cstdint>
 
@@ -20,7 +24,19 @@ namespace tern::quant {
 typedef float Float4 __attribute__((vector_size(16)));
 
 inline Float4 Splat(float v) { return Float4{v, v, v, v}; }
-inline Float4 Load4(const float* p) { return Float4{p[0], p[1], p[2], p[3]}; }
+inline Float4 Load4(const float* p) {
+  typedef float Unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+  return *reinterpret_cast<const Unaligned*>(p);
+}
+// a when it is the greater (the lesser), else b: b, too, when a is NaN. GCC makes five instructions of the
+// plain forms.
+#ifdef __SSE2__
+inline Float4 Max(Float4 a, Float4 b) { return _mm_max_ps(a, b); }
+inline Float4 Min(Float4 a, Float4 b) { return _mm_min_ps(a, b); }
+#else
+inline Float4 Max(Float4 a, Float4 b) { return a > b ? a : b; }
+inline Float4 Min(Float4 a, Float4 b) { return a < b ? a : b; }
+#endif
 inline float Sum(Float4 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
 /// The integers that q may be.
@@ -32,8 +48,7 @@ struct Levels {
 inline Float4 NearestLevel(Float4 v, Levels levels) {
   const Float4 low = Splat(levels.low);
   const Float4 high = Splat(levels.high);
-  v = v > low ? v : low;
-  v = v < high ? v : high;
+  v = Min(Max(v, low), high);
   // At 1.5·2^23 a float's unit is 1: adding it rounds, subtracting it brings the integer back.
   const Float4 unit = Splat(12582912.0f);
   return (v + unit) - unit;

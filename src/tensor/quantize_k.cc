@@ -136,9 +136,9 @@ void FillAffine(const float* src, Levels levels, const std::array<AffineStart, k
   }
 }
 
-constexpr auto kShifts = std::array<float, 3>{0.0f, -0.4f, 0.4f};
-constexpr auto kStartsQ4 = Starts(15, Steps<11>(16.0f, -0.5f), kShifts);
-constexpr auto kStartsQ5 = Starts(31, Steps<11>(32.0f, -0.5f), kShifts);
+constexpr auto kShifts = std::array<float, 2>{-0.25f, 0.25f};
+constexpr auto kStartsQ4 = Starts(15, Steps<9>(16.0f, -0.5f), kShifts);
+constexpr auto kStartsQ5 = Starts(31, Steps<9>(32.0f, -0.5f), kShifts);
 
 // --- Q6_K: d·s·q, sixteen sub-blocks of 16
 // -----------------------------------------------------------------------------
