@@ -3,32 +3,32 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <utility>
 
 namespace tern {
 namespace {
 
-bool KeyLess(const Weighted& a, const Weighted& b) { return a.key < b.key; }
+/// The digit of a key at `shift`: 11 bits of the ordered bits, of which the sign bit is never set.
+constexpr int kDigitBits = 11;
+constexpr size_t kDigits = size_t{1} << kDigitBits;
+size_t Digit(const Weighted& item, int shift) {
+  return (std::bit_cast<uint32_t>(item.key) >> shift) & (kDigits - 1);
+}
 
-float CutoffBySorting(std::span<Weighted> items, double target) {
-  std::sort(items.begin(), items.end(), KeyLess);
-  double sum = 0;
-  for (const Weighted& item : items) {
-    sum += item.weight;
-    if (sum >= target) return item.key;
+/// Two tables, because adding to one cell twice in a row stalls.
+struct Histogram {
+  std::array<double, kDigits> even{}, odd{};
+  std::array<uint32_t, kDigits> count{};
+
+  Histogram(std::span<const Weighted> items, int shift) {
+    size_t i = 0;
+    for (; i + 2 <= items.size(); i += 2) {
+      even[Digit(items[i], shift)] += items[i].weight;
+      odd[Digit(items[i + 1], shift)] += items[i + 1].weight;
+    }
+    if (i < items.size()) even[Digit(items[i], shift)] += items[i].weight;
+    for (const Weighted& item : items) ++count[Digit(item, shift)];
   }
-  return items.back().key;
-}
-
-float MedianOfThree(float a, float b, float c) {
-  return std::max(std::min(a, b), std::min(std::max(a, b), c));
-}
-
-double Weight(std::span<const Weighted> items) {
-  double sum = 0;
-  for (const Weighted& item : items) sum += item.weight;
-  return sum;
-}
+};
 
 }  // namespace
 
@@ -47,44 +47,44 @@ double Log2(double x) {
 }
 
 double Exponentials(std::span<const float> x, float top, std::span<float> out) {
+  const size_t n = x.size();
+  const float* in = x.data();
+  float* to = out.data();
+  for (size_t i = 0; i < n; ++i) to[i] = ExpNegative(in[i] - top);  // on its own: compilers vectorise it
+
   constexpr size_t kLanes = 8;  // part of the result: a lane sums every eighth value
   std::array<double, kLanes> sums{};
   size_t i = 0;
-  for (; i + kLanes <= x.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) out[i + lane] = ExpNegative(x[i + lane] - top);
-    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += out[i + lane];
+  for (; i + kLanes <= n; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += to[i + lane];
   }
-  for (size_t lane = 0; i < x.size(); ++i, ++lane) {
-    out[i] = ExpNegative(x[i] - top);
-    sums[lane] += out[i];
-  }
+  for (size_t lane = 0; i < n; ++i, ++lane) sums[lane] += to[i];
   double sum = 0;
   for (const double lane : sums) sum += lane;
   return sum;
 }
 
 float CutoffKey(std::span<Weighted> items, double target) {
-  constexpr size_t kSmall = 64;
-  // Each round halves what is left on average; values that defeat the median of three end in a sort.
-  for (int round = 0; round < 48 && items.size() > kSmall; ++round) {
-    const float pivot = MedianOfThree(items.front().key, items[items.size() / 2].key, items.back().key);
-    const auto less_end =
-        std::partition(items.begin(), items.end(), [pivot](const Weighted& w) { return w.key < pivot; });
-    const auto less = items.first(static_cast<size_t>(less_end - items.begin()));
-    const double less_weight = Weight(less);
-    if (!less.empty() && less_weight >= target) {
-      items = less;
-      continue;
+  for (const int shift : {22, 11, 0}) {  // the first digit has 10 bits: the sign is missing
+    const Histogram histogram(items, shift);
+    size_t chosen = 0;
+    double before = 0;  // weighs what lies below `chosen`
+    double sum = 0;
+    for (size_t digit = 0; digit < kDigits && (histogram.count[chosen] == 0 || sum < target); ++digit) {
+      if (histogram.count[digit] == 0) continue;
+      chosen = digit;
+      before = sum;
+      sum += histogram.even[digit] + histogram.odd[digit];
     }
-    const auto equal_end =
-        std::partition(less_end, items.end(), [pivot](const Weighted& w) { return w.key == pivot; });
-    const auto equal = items.subspan(less.size(), static_cast<size_t>(equal_end - less_end));
-    target -= less_weight + Weight(equal);
-    const auto greater = items.subspan(less.size() + equal.size());
-    if (target <= 0 || greater.empty()) return pivot;
-    items = greater;
+    target -= before;
+    size_t kept = 0;
+    for (const Weighted item : items) {  // a copy: a reference would be read again after the write
+      items[kept] = item;
+      kept += Digit(item, shift) == chosen ? 1u : 0u;
+    }
+    items = items.first(kept);
   }
-  return CutoffBySorting(items, target);
+  return items.front().key;  // all equal by now
 }
 
 }  // namespace tern

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "infer/probability.h"
 #include "infer/truncation.h"
 #include "text/tokenizer.h"
 
@@ -43,12 +44,14 @@ Status CheckToken(const char* what, int32_t token, size_t vocabulary) {
 
 Status CheckLogits(std::span<const float> logits) {
   if (logits.empty()) return InvalidArgument("cannot sample: there are no logits");
-  constexpr float kLargest = std::numeric_limits<float>::max();
-  bool good = true;
-  for (const float logit : logits)
-    good &= logit <= kLargest;  // NaN and +inf fail; no early exit, to vectorise
-  if (good) return OkStatus();
-  const auto bad = std::find_if(logits.begin(), logits.end(), [](float x) { return !(x <= kLargest); });
+  int32_t least = OrderedBits(logits[0]);
+  int32_t largest = least;
+  for (const float logit : logits) {
+    least = std::min(least, OrderedBits(logit));
+    largest = std::max(largest, OrderedBits(logit));
+  }
+  if (least >= OrderedBits(-kInfinity) && largest < OrderedBits(kInfinity)) return OkStatus();
+  const auto bad = std::find_if(logits.begin(), logits.end(), [](float x) { return !(x < kInfinity); });
   return InvalidArgument("cannot sample: the logit of token " + std::to_string(bad - logits.begin()) +
                          " is " + (std::isnan(*bad) ? "NaN" : "+inf"));
 }
@@ -59,15 +62,9 @@ float ClampToFloat(double x) {
 }
 
 float Largest(std::span<const float> values) {
-  constexpr size_t kLanes = 8;
-  float lanes[kLanes];
-  std::fill(lanes, lanes + kLanes, -kInfinity);
-  size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = std::max(lanes[lane], values[i + lane]);
-  }
-  for (; i < values.size(); ++i) lanes[0] = std::max(lanes[0], values[i]);
-  return *std::max_element(lanes, lanes + kLanes);
+  int32_t largest = OrderedBits(-kInfinity);
+  for (const float value : values) largest = std::max(largest, OrderedBits(value));
+  return FromOrderedBits(largest);
 }
 
 }  // namespace
@@ -150,6 +147,18 @@ Result<Choices> Sampler::Choose(std::span<const float> logits) const {
   greedy.candidates = {{static_cast<int32_t>(first - adjusted.begin()), 0.0f, 1.0f}};
   greedy.total = 1;
   return greedy;
+}
+
+Sampler::Place Sampler::place() const {
+  Place place{random_.state(), {occurrences_.begin(), occurrences_.end()}, mirostat_mu_};
+  std::sort(place.occurrences.begin(), place.occurrences.end());
+  return place;
+}
+
+void Sampler::set_place(const Place& place) {
+  random_.set_state(place.random);
+  occurrences_ = {place.occurrences.begin(), place.occurrences.end()};
+  mirostat_mu_ = place.mirostat_mu;
 }
 
 }  // namespace tern

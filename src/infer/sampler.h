@@ -1,10 +1,12 @@
 // From logits to the next token. docs/sampling.md has the formulas and the differences to others.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -66,6 +68,16 @@ class Sampler {
   Result<std::vector<float>> Distribution(std::span<const float> logits) const;
 
   const SamplingOptions& options() const { return options_; }
+
+  /// Everything that its next choices depend on beside the options: saved with a state, so that a text goes
+  /// on as if it had never stopped.
+  struct Place {
+    std::array<uint64_t, 4> random;
+    std::vector<std::pair<int32_t, double>> occurrences;  ///< by token, ascending
+    double mirostat_mu;
+  };
+  Place place() const;
+  void set_place(const Place& place);
 
  private:
   Status Adjust(std::span<float> logits) const;

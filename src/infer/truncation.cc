@@ -23,36 +23,45 @@ float LeastWeight(const SamplingOptions& options, double mass, size_t vocabulary
   return static_cast<float>(0.5 * (1.0 - options.top_p) * mass / static_cast<double>(vocabulary));
 }
 
+/// The tokens for which keep() says so, in place. Writes each and then perhaps steps on: which tokens stay is
+/// a matter of chance to a branch predictor.
+template <typename Predicate>
+void Keep(std::vector<Candidate>* candidates, Predicate keep) {
+  size_t kept = 0;
+  for (const Candidate candidate : *candidates) {  // a copy: a reference would be read again after the write
+    (*candidates)[kept] = candidate;
+    kept += keep(candidate) ? 1u : 0u;
+  }
+  candidates->resize(kept);
+}
+
 std::vector<Candidate> Collect(std::span<const float> logits, std::span<const float> weights, float top,
                                float least) {
-  size_t count = 0;
-  for (const float weight : weights) count += weight >= least ? 1u : 0u;
-  std::vector<Candidate> candidates;
-  candidates.reserve(count);
+  int32_t count = 0;
+  for (const float weight : weights) count += OrderedBits(weight) >= OrderedBits(least) ? 1 : 0;
+  std::vector<Candidate> candidates(static_cast<size_t>(count) + 1);  // one more to write past the last
   constexpr float kLowest = std::numeric_limits<float>::lowest();
+  size_t kept = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i] < least) continue;
     const float distance = logits[i] - top;
-    if (distance >= kLowest) candidates.push_back({static_cast<int32_t>(i), distance, weights[i]});
+    candidates[kept] = {static_cast<int32_t>(i), distance, weights[i]};
+    kept += static_cast<size_t>(weights[i] >= least) & static_cast<size_t>(distance >= kLowest);  // no branch
   }
+  candidates.resize(kept);
   return candidates;
 }
 
+/// In four lanes, which is part of the result.
 double Mass(const std::vector<Candidate>& candidates) {
-  double mass = 0;
-  for (const Candidate& c : candidates) mass += c.weight;
-  return mass;
+  double lanes[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= candidates.size(); i += 4) {
+    for (size_t lane = 0; lane < 4; ++lane) lanes[lane] += candidates[i + lane].weight;
+  }
+  for (size_t lane = 0; i < candidates.size(); ++i, ++lane) lanes[lane] += candidates[i].weight;
+  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
 }
 
-template <typename Predicate>
-void Keep(std::vector<Candidate>* candidates, Predicate keep) {
-  const auto end =
-      std::remove_if(candidates->begin(), candidates->end(), [&](const Candidate& c) { return !keep(c); });
-  candidates->erase(end, candidates->end());
-}
-
-/// Keeps the tokens with the smallest key(token): as few as hold `mass`, and all that tie with the last of
-/// them.
 template <typename Key>
 void KeepMass(std::vector<Candidate>* candidates, double mass, Key key) {
   std::vector<Weighted> items;
@@ -79,15 +88,21 @@ void KeepMinP(std::vector<Candidate>* candidates, float min_p) {
   Keep(candidates, [least = min_p * largest](const Candidate& c) { return c.weight >= least; });
 }
 
+float Rarity(const Candidate& c) { return 0.0f - c.distance; }  // never -0
+
 void KeepTopK(std::vector<Candidate>* candidates, size_t k) {
   if (candidates->size() <= k) return;
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.distance != b.distance ? a.distance > b.distance : a.token < b.token;
-  };
-  std::vector<Candidate> order = *candidates;
-  const auto last = order.begin() + static_cast<std::ptrdiff_t>(k - 1);
-  std::nth_element(order.begin(), last, order.end(), before);
-  Keep(candidates, [&](const Candidate& c) { return !before(*last, c); });
+  std::vector<Weighted> items;
+  items.reserve(candidates->size());
+  for (const Candidate& c : *candidates) items.push_back({Rarity(c), 1.0f});
+  const float cutoff = CutoffKey(items, static_cast<double>(k));
+  size_t room = k;  // for those that tie at the cutoff
+  for (const Candidate& c : *candidates) room -= Rarity(c) < cutoff ? 1u : 0u;
+  Keep(candidates, [cutoff, room](const Candidate& c) mutable {
+    const bool ties = Rarity(c) == cutoff && room > 0;
+    room -= ties ? 1u : 0u;
+    return ties || Rarity(c) < cutoff;
+  });
 }
 
 /// `mass` is that of the whole vocabulary: `candidates` may lack tokens that cannot pass.
@@ -97,7 +112,7 @@ void ApplyFilters(const SamplingOptions& options, double mass, std::vector<Candi
   if (options.min_p > 0) KeepMinP(candidates, options.min_p);
   if (options.top_p < 1) {
     const double left = filtered ? Mass(*candidates) : mass;
-    KeepMass(candidates, options.top_p * left, [](const Candidate& c) { return -c.distance; });
+    KeepMass(candidates, options.top_p * left, Rarity);
   }
   if (options.top_k > 0) KeepTopK(candidates, static_cast<size_t>(options.top_k));
 }
@@ -113,7 +128,10 @@ void ApplyTemperature(float temperature, std::vector<Candidate>* candidates) {
   float top = std::numeric_limits<float>::lowest();
   for (const Candidate& c : *candidates) top = std::max(top, c.distance);
   if (temperature == 1 && top == 0) return;
-  for (Candidate& c : *candidates) c.weight = ExpNegative((c.distance - top) / temperature);
+  std::vector<float> scaled(candidates->size());
+  for (size_t i = 0; i < scaled.size(); ++i) scaled[i] = ((*candidates)[i].distance - top) / temperature;
+  for (float& x : scaled) x = ExpNegative(x);  // on its own: compilers vectorise it
+  for (size_t i = 0; i < scaled.size(); ++i) (*candidates)[i].weight = scaled[i];
 }
 
 }  // namespace

@@ -87,14 +87,30 @@ TEST(CutoffKey, FollowsItsDefinition) {
   }
 }
 
-TEST(CutoffKey, SurvivesOrdersThatDefeatThePivot) {
-  // An organ pipe with equal ends keeps the median of three at the edge.
-  std::vector<Weighted> items;
-  for (int i = 0; i < 20000; ++i) items.push_back({static_cast<float>(i % 2 == 0 ? i : 40000 - i), 1.0f});
-  std::vector<Weighted> copy = items;
-  std::sort(copy.begin(), copy.end(), [](const Weighted& a, const Weighted& b) { return a.key < b.key; });
-  const float expected = copy[12344].key;
-  EXPECT_EQ(CutoffKey(items, 12345), expected);
+TEST(CutoffKey, TellsNeighbouringFloatsApart) {
+  std::vector<float> keys = {0.0f, std::numeric_limits<float>::denorm_min(), 1.0f};
+  for (int i = 0; i < 5; ++i) keys.push_back(std::nextafter(keys.back(), 2.0f));
+  keys.push_back(std::numeric_limits<float>::max());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    std::vector<Weighted> items;
+    for (size_t j = keys.size(); j-- > 0;) items.push_back({keys[j], 1.0f});
+    EXPECT_EQ(CutoffKey(items, static_cast<double>(i + 1)), keys[i]);
+  }
+}
+
+TEST(OrderedBits, OrdersAsFloatsDoAndComesBack) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> ascending = {-kInfinity, -3e38f, -1.5f, -1e-44f, -0.0f,
+                                        0.0f,       1e-44f, 1.5f,  3e38f,   kInfinity};
+  for (size_t i = 0; i < ascending.size(); ++i) {
+    if (i > 0) {
+      EXPECT_LT(OrderedBits(ascending[i - 1]), OrderedBits(ascending[i]));
+    }
+    EXPECT_EQ(std::bit_cast<int32_t>(FromOrderedBits(OrderedBits(ascending[i]))),
+              std::bit_cast<int32_t>(ascending[i]));
+  }
+  EXPECT_GT(OrderedBits(std::numeric_limits<float>::quiet_NaN()), OrderedBits(kInfinity));
+  EXPECT_LT(OrderedBits(-std::numeric_limits<float>::quiet_NaN()), OrderedBits(-kInfinity));
 }
 
 }  // namespace

@@ -186,6 +186,8 @@ TEST(SamplerErrors, NameTheBadLogit) {
     logits[21] = kNaN;
     EXPECT_THAT(sampler.Sample(logits).status().message(), HasSubstr("token 21 is NaN"));
     EXPECT_FALSE(sampler.Distribution(logits).ok());
+    logits[21] = -kNaN;
+    EXPECT_THAT(sampler.Sample(logits).status().message(), HasSubstr("token 21 is NaN"));
     logits[21] = INFINITY;
     EXPECT_THAT(sampler.Sample(logits).status().message(), HasSubstr("token 21 is +inf"));
     EXPECT_THAT(sampler.Sample({}).status().message(), HasSubstr("no logits"));
