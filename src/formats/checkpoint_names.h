@@ -31,7 +31,8 @@ struct Storage {
 
 /// Several vectors of a layer stored as one tensor, slice by slice.
 struct FusedGroup {
-  std::string pattern;                      ///< of the stored tensor
+  std::string pattern;  ///< of the stored tensor
+  Shape padding;        ///< ones between the number of slices and the channels, when written
   std::vector<std::string_view> canonical;  ///< patterns, in the order of the slices
 };
 

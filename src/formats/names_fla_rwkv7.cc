@@ -54,6 +54,7 @@ class FlaRwkv7 : public NamingFamily {
 
   std::optional<FusedGroup> Fused(int) const override {
     return FusedGroup{"model.layers.*.attn.x_x",
+                      {1},
                       {"blocks.*.att.x_r", "blocks.*.att.x_w", "blocks.*.att.x_k", "blocks.*.att.x_v",
                        "blocks.*.att.x_a", "blocks.*.att.x_g"}};
   }

@@ -106,11 +106,13 @@ class Gguf : public NamingFamily {
     const std::string pattern = "blk.*.time_mix_lerp_fused.weight";
     if (major == 6) {
       return FusedGroup{pattern,
+                        {1, 1},
                         {"blocks.*.att.time_maa_w", "blocks.*.att.time_maa_k", "blocks.*.att.time_maa_v",
                          "blocks.*.att.time_maa_r", "blocks.*.att.time_maa_g"}};
     }
     if (major == 7) {
       return FusedGroup{pattern,
+                        {1, 1},
                         {"blocks.*.att.x_r", "blocks.*.att.x_w", "blocks.*.att.x_k", "blocks.*.att.x_v",
                          "blocks.*.att.x_a", "blocks.*.att.x_g"}};
     }

@@ -20,6 +20,7 @@ class RwkvBin : public NamingFamily {
   std::optional<FusedGroup> Fused(int major) const override {
     if (major != 7) return std::nullopt;
     return FusedGroup{"blocks.*.att.x_rwkvag",
+                      {1},
                       {"blocks.*.att.x_r", "blocks.*.att.x_w", "blocks.*.att.x_k", "blocks.*.att.x_v",
                        "blocks.*.att.x_a", "blocks.*.att.x_g"}};
   }
@@ -58,7 +59,7 @@ class RwkvBin : public NamingFamily {
     if (major != 7 && entry.part == Part::kVector) form.shape = shape;
     if (major == 5 && entry.part == Part::kPerHead) return PerHead5(context, entry, shape, std::move(form));
     if (major == 6 && (below == "att.time_decay" || entry.part == Part::kPerHead) && context.head_size > 0) {
-      form.shape = {context.channels / context.head_size, context.head_size, 1};
+      form.shape = {NumElements(shape).value_or(0) / context.head_size, context.head_size, 1};
     }
     return form;
   }

@@ -1,0 +1,26 @@
+// What a checkpoint's file of some format consists of.
+#pragma once
+
+#include <vector>
+
+#include "formats/checkpoint.h"
+#include "formats/checkpoint_convert.h"
+
+namespace tern {
+
+/// The tensors to write, in order. The forms refer to the checkpoint's tensors.
+struct SavePlan {
+  std::vector<StoredForm> forms;
+  NamingContext context;
+  int64_t layers = 0;
+  int64_t vocabulary = 0;  ///< rows of the embedding
+};
+
+/// Fails, naming the tensor, when the format needs one that the checkpoint lacks or has no name for one that
+/// it has.
+Result<SavePlan> PlanSave(const Checkpoint& checkpoint, const SaveOptions& options);
+
+/// The keys of a GGUF of this plan.
+Result<Metadata> GgufKeys(const Checkpoint& checkpoint, const SavePlan& plan, const SaveOptions& options);
+
+}  // namespace tern
