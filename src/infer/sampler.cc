@@ -135,16 +135,19 @@ Status Sampler::Adjust(std::span<float> logits) const {
 Result<Choices> Sampler::Choose(std::span<const float> logits) const {
   TERN_RETURN_IF_ERROR(valid_);
   TERN_RETURN_IF_ERROR(CheckLogits(logits));
-  std::vector<float> adjusted(logits.begin(), logits.end());
+  SamplerScratch& scratch = SamplerScratch::OfThisThread();
+  const std::span<float> adjusted = Take(&scratch.logits, logits.size());
+  std::copy(logits.begin(), logits.end(), adjusted.begin());
   TERN_RETURN_IF_ERROR(Adjust(adjusted));
   const float top = Largest(adjusted);
   if (top == kInfinity) return InvalidArgument("cannot sample: a bias or penalty drove a logit to +inf");
   if (top == -kInfinity) return InvalidArgument("cannot sample: every token is banned or impossible");
 
-  if (options_.temperature != 0) return Truncate(adjusted, top, options_, mirostat_mu_);
+  if (options_.temperature != 0) return Truncate(adjusted, top, options_, mirostat_mu_, &scratch);
   const auto first = std::find(adjusted.begin(), adjusted.end(), top);
   Choices greedy;
-  greedy.candidates = {{static_cast<int32_t>(first - adjusted.begin()), 0.0f, 1.0f}};
+  greedy.candidates = Take(&scratch.candidates, 1);
+  greedy.candidates[0] = {static_cast<int32_t>(first - adjusted.begin()), 0.0f, 1.0f};
   greedy.total = 1;
   return greedy;
 }

@@ -81,6 +81,7 @@ class Sampler {
 
  private:
   Status Adjust(std::span<float> logits) const;
+  /// The choices lie in the thread's buffers: valid until its next choice.
   Result<Choices> Choose(std::span<const float> logits) const;
 
   SamplingOptions options_;

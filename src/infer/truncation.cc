@@ -23,36 +23,33 @@ float LeastWeight(const SamplingOptions& options, double mass, size_t vocabulary
   return static_cast<float>(0.5 * (1.0 - options.top_p) * mass / static_cast<double>(vocabulary));
 }
 
-/// The tokens for which keep() says so, in place. Writes each and then perhaps steps on: which tokens stay is
-/// a matter of chance to a branch predictor.
+/// Narrows to the tokens for which keep() says so. Writes each and then perhaps steps on: which tokens stay
+/// is a matter of chance to a branch predictor.
 template <typename Predicate>
-void Keep(std::vector<Candidate>* candidates, Predicate keep) {
+void Keep(std::span<Candidate>* candidates, Predicate keep) {
   size_t kept = 0;
   for (const Candidate candidate : *candidates) {  // a copy: a reference would be read again after the write
     (*candidates)[kept] = candidate;
     kept += keep(candidate) ? 1u : 0u;
   }
-  candidates->resize(kept);
+  *candidates = candidates->first(kept);
 }
 
-std::vector<Candidate> Collect(std::span<const float> logits, std::span<const float> weights, float top,
-                               float least) {
-  int32_t count = 0;
-  for (const float weight : weights) count += OrderedBits(weight) >= OrderedBits(least) ? 1 : 0;
-  std::vector<Candidate> candidates(static_cast<size_t>(count) + 1);  // one more to write past the last
+std::span<Candidate> Collect(std::span<const float> logits, float top, float least, SamplerScratch* scratch) {
   constexpr float kLowest = std::numeric_limits<float>::lowest();
+  const std::span<const float> weights = scratch->weights;
+  const std::span<Candidate> candidates = Take(&scratch->candidates, logits.size());
   size_t kept = 0;
-  for (size_t i = 0; i < weights.size(); ++i) {
+  for (size_t i = 0; i < logits.size(); ++i) {
     const float distance = logits[i] - top;
     candidates[kept] = {static_cast<int32_t>(i), distance, weights[i]};
     kept += static_cast<size_t>(weights[i] >= least) & static_cast<size_t>(distance >= kLowest);  // no branch
   }
-  candidates.resize(kept);
-  return candidates;
+  return candidates.first(kept);
 }
 
 /// In four lanes, which is part of the result.
-double Mass(const std::vector<Candidate>& candidates) {
+double Mass(std::span<const Candidate> candidates) {
   double lanes[4] = {};
   size_t i = 0;
   for (; i + 4 <= candidates.size(); i += 4) {
@@ -63,26 +60,25 @@ double Mass(const std::vector<Candidate>& candidates) {
 }
 
 template <typename Key>
-void KeepMass(std::vector<Candidate>* candidates, double mass, Key key) {
-  std::vector<Weighted> items;
-  items.reserve(candidates->size());
-  for (const Candidate& c : *candidates) items.push_back({key(c), c.weight});
+void KeepMass(std::span<Candidate>* candidates, double mass, SamplerScratch* scratch, Key key) {
+  const std::span<Weighted> items = Take(&scratch->items, candidates->size());
+  for (size_t i = 0; i < items.size(); ++i) items[i] = {key((*candidates)[i]), (*candidates)[i].weight};
   const float cutoff = CutoffKey(items, mass);
   Keep(candidates, [&](const Candidate& c) { return key(c) <= cutoff; });
 }
 
 /// Those whose surprise is nearest to the entropy. Surprise minus entropy is mean(distance) - distance: the
 /// logarithm of the mass cancels.
-void KeepTypical(std::vector<Candidate>* candidates, float typical_p) {
+void KeepTypical(std::span<Candidate>* candidates, float typical_p, SamplerScratch* scratch) {
   const double mass = Mass(*candidates);
   double mean = 0;
   for (const Candidate& c : *candidates) mean += static_cast<double>(c.weight) * c.distance;
   mean /= mass;
-  KeepMass(candidates, typical_p * mass,
+  KeepMass(candidates, typical_p * mass, scratch,
            [mean](const Candidate& c) { return static_cast<float>(std::fabs(c.distance - mean)); });
 }
 
-void KeepMinP(std::vector<Candidate>* candidates, float min_p) {
+void KeepMinP(std::span<Candidate>* candidates, float min_p) {
   float largest = 0;
   for (const Candidate& c : *candidates) largest = std::max(largest, c.weight);
   Keep(candidates, [least = min_p * largest](const Candidate& c) { return c.weight >= least; });
@@ -90,11 +86,10 @@ void KeepMinP(std::vector<Candidate>* candidates, float min_p) {
 
 float Rarity(const Candidate& c) { return 0.0f - c.distance; }  // never -0
 
-void KeepTopK(std::vector<Candidate>* candidates, size_t k) {
+void KeepTopK(std::span<Candidate>* candidates, size_t k, SamplerScratch* scratch) {
   if (candidates->size() <= k) return;
-  std::vector<Weighted> items;
-  items.reserve(candidates->size());
-  for (const Candidate& c : *candidates) items.push_back({Rarity(c), 1.0f});
+  const std::span<Weighted> items = Take(&scratch->items, candidates->size());
+  for (size_t i = 0; i < items.size(); ++i) items[i] = {Rarity((*candidates)[i]), 1.0f};
   const float cutoff = CutoffKey(items, static_cast<double>(k));
   size_t room = k;  // for those that tie at the cutoff
   for (const Candidate& c : *candidates) room -= Rarity(c) < cutoff ? 1u : 0u;
@@ -106,49 +101,54 @@ void KeepTopK(std::vector<Candidate>* candidates, size_t k) {
 }
 
 /// `mass` is that of the whole vocabulary: `candidates` may lack tokens that cannot pass.
-void ApplyFilters(const SamplingOptions& options, double mass, std::vector<Candidate>* candidates) {
+void ApplyFilters(const SamplingOptions& options, double mass, std::span<Candidate>* candidates,
+                  SamplerScratch* scratch) {
   const bool filtered = options.typical_p < 1 || options.min_p > 0;
-  if (options.typical_p < 1) KeepTypical(candidates, options.typical_p);
+  if (options.typical_p < 1) KeepTypical(candidates, options.typical_p, scratch);
   if (options.min_p > 0) KeepMinP(candidates, options.min_p);
   if (options.top_p < 1) {
     const double left = filtered ? Mass(*candidates) : mass;
-    KeepMass(candidates, options.top_p * left, Rarity);
+    KeepMass(candidates, options.top_p * left, scratch, Rarity);
   }
-  if (options.top_k > 0) KeepTopK(candidates, static_cast<size_t>(options.top_k));
+  if (options.top_k > 0) KeepTopK(candidates, static_cast<size_t>(options.top_k), scratch);
 }
 
 /// Cuts what is more surprising than `mu` bits, but never the most probable tokens.
-void ApplyMirostat(double log2_mass, double mu, std::vector<Candidate>* candidates) {
+void ApplyMirostat(double log2_mass, double mu, std::span<Candidate>* candidates) {
   const double least = std::min(0.0, (log2_mass - mu) * kLn2);
   Keep(candidates, [least](const Candidate& c) { return c.distance >= least; });
 }
 
 /// weight = p^(1/T) in proportion to the largest, which keeps a low temperature from underflowing to nothing.
-void ApplyTemperature(float temperature, std::vector<Candidate>* candidates) {
+void ApplyTemperature(float temperature, std::span<Candidate> candidates, SamplerScratch* scratch) {
   float top = std::numeric_limits<float>::lowest();
-  for (const Candidate& c : *candidates) top = std::max(top, c.distance);
+  for (const Candidate& c : candidates) top = std::max(top, c.distance);
   if (temperature == 1 && top == 0) return;
-  std::vector<float> scaled(candidates->size());
-  for (size_t i = 0; i < scaled.size(); ++i) scaled[i] = ((*candidates)[i].distance - top) / temperature;
+  const std::span<float> scaled = Take(&scratch->weights, candidates.size());
+  for (size_t i = 0; i < scaled.size(); ++i) scaled[i] = (candidates[i].distance - top) / temperature;
   for (float& x : scaled) x = ExpNegative(x);  // on its own: compilers vectorise it
-  for (size_t i = 0; i < scaled.size(); ++i) (*candidates)[i].weight = scaled[i];
+  for (size_t i = 0; i < scaled.size(); ++i) candidates[i].weight = scaled[i];
 }
 
 }  // namespace
 
-Choices Truncate(std::span<const float> logits, float top, const SamplingOptions& options,
-                 double mirostat_mu) {
-  std::vector<float> weights(logits.size());
-  const double mass = Exponentials(logits, top, weights);
+SamplerScratch& SamplerScratch::OfThisThread() {
+  static thread_local SamplerScratch scratch;
+  return scratch;
+}
+
+Choices Truncate(std::span<const float> logits, float top, const SamplingOptions& options, double mirostat_mu,
+                 SamplerScratch* scratch) {
+  const double mass = Exponentials(logits, top, Take(&scratch->weights, logits.size()));
   Choices choices;
-  choices.candidates = Collect(logits, weights, top, LeastWeight(options, mass, logits.size()));
+  choices.candidates = Collect(logits, top, LeastWeight(options, mass, logits.size()), scratch);
   if (options.mirostat == 2) {
     choices.log2_mass = Log2(mass);
     ApplyMirostat(choices.log2_mass, mirostat_mu, &choices.candidates);
   } else {
-    ApplyFilters(options, mass, &choices.candidates);
+    ApplyFilters(options, mass, &choices.candidates, scratch);
   }
-  ApplyTemperature(options.temperature, &choices.candidates);
+  ApplyTemperature(options.temperature, choices.candidates, scratch);
   choices.total = Mass(choices.candidates);
   return choices;
 }
