@@ -1,14 +1,38 @@
-// The avx2 table.
+// The AVX2 level: every kernel over 8-lane vectors. Only here are this instruction set's flags on, so
+// everything included below lives in anonymous namespaces and no template of the standard library is used (no
+// copy of a shared inline function may be compiled with these flags: the linker could choose it for the whole
+// program).
 #include "kernels/tables.h"
+#include "kernels/x86/vec_avx2.h"
+#include "tensor/quant.h"
+// After the vector, since they are written in terms of it.
+#include "kernels/x86/elementwise.h"
+#include "kernels/x86/matmul.h"
+#include "kernels/x86/vec_math.h"
+#include "kernels/x86/wkv.h"
 
 namespace tern::kernels {
 
 const KernelTable& Avx2Table() {
-  static const KernelTable table = [] {
-    KernelTable t = RefTable();
-    t.level = Level::kAvx2;
-    return t;
-  }();
+  static constexpr KernelTable table = {
+      .level = Level::kAvx2,
+      .matmul = MatMulRows,
+      .layer_norm = LayerNorm,
+      .group_norm = GroupNorm,
+      .shift_mix = ShiftMix,
+      .shift_mix_dynamic = ShiftMixDynamic,
+      .sigmoid = Map<Sigmoid>,
+      .tanh = Map<Tanh>,
+      .silu = Map<Silu>,
+      .relu_squared = Map<ReluSquared>,
+      .exp_neg_exp = Map<ExpNegExp>,
+      .decay7 = Map<Decay7>,
+      .add = Add,
+      .mul = Mul,
+      .wkv4 = Wkv4,
+      .wkv6 = Wkv6,
+      .wkv7 = Wkv7,
+  };
   return table;
 }
 

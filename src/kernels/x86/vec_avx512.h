@@ -1,0 +1,94 @@
+// Sixteen floats in one AVX-512 register, under the names that the shared kernels use (see vec_avx2.h for the
+// same over AVX2). Included by avx512.cc alone.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace tern::kernels {
+namespace {
+
+#define TERN_INLINE inline __attribute__((always_inline))
+
+constexpr int kLanes = 16;
+constexpr int kTileT = 6;  ///< tokens per register tile: 4 rows × 6 tokens are 24 of the 32 registers
+
+struct Vec {
+  __m512 v;
+};
+
+TERN_INLINE Vec Zero() { return {_mm512_setzero_ps()}; }
+TERN_INLINE Vec Set(float x) { return {_mm512_set1_ps(x)}; }
+TERN_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+TERN_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+TERN_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+TERN_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+/// a·b + c and c − a·b, rounded once.
+TERN_INLINE Vec Fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+TERN_INLINE Vec FmaNegated(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+/// The second argument where either is NaN.
+TERN_INLINE Vec Max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+TERN_INLINE Vec Min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+TERN_INLINE Vec Abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+TERN_INLINE Vec CopySign(Vec magnitude, Vec sign) {
+  const __m512 bit = _mm512_set1_ps(-0.0f);
+  return {_mm512_or_ps(_mm512_andnot_ps(bit, magnitude.v), _mm512_and_ps(bit, sign.v))};
+}
+/// a < b ? yes : no; `no` where either is NaN.
+TERN_INLINE Vec IfLess(Vec a, Vec b, Vec yes, Vec no) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+}
+TERN_INLINE Vec RoundToNearest(Vec a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+/// a·2^n for whole n in [−200, 200], rounded once (subnormal results are right).
+TERN_INLINE Vec ScaleByPowerOf2(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+
+// --- memory: any alignment; the forms with n touch the first n (0 < n < kLanes) elements alone and read 0
+// elsewhere ---
+
+TERN_INLINE __mmask16 FirstLanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+TERN_INLINE Vec Load(const void* p) { return {_mm512_loadu_ps(p)}; }
+TERN_INLINE Vec Load(const void* p, int64_t n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }
+TERN_INLINE void Store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+TERN_INLINE void Store(float* p, Vec a, int64_t n) { _mm512_mask_storeu_ps(p, FirstLanes(n), a.v); }
+
+TERN_INLINE Vec LoadF16(const void* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
+TERN_INLINE Vec LoadF16(const void* p, int64_t n) {
+  return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(FirstLanes(n), p))};
+}
+TERN_INLINE Vec WidenBf16(__m256i bits) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+}
+TERN_INLINE Vec LoadBf16(const void* p) {
+  return WidenBf16(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+}
+TERN_INLINE Vec LoadBf16(const void* p, int64_t n) {
+  return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
+}
+
+// --- sums over the lanes; one fixed tree, the same in Sum and in each place of Sum4
+// ------------------------------------
+
+TERN_INLINE __m256 AddHalves(Vec a) {
+  return _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+}
+TERN_INLINE __m128 AddHalves(__m256 a) {
+  return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+}
+TERN_INLINE float Sum(Vec a) {
+  const __m256 half = AddHalves(a);
+  const __m256 pairs = _mm256_hadd_ps(half, half);
+  return _mm_cvtss_f32(AddHalves(_mm256_hadd_ps(pairs, pairs)));
+}
+TERN_INLINE __m128 Sum4(Vec a, Vec b, Vec c, Vec d) {
+  const __m256 ab = _mm256_hadd_ps(AddHalves(a), AddHalves(b));
+  const __m256 cd = _mm256_hadd_ps(AddHalves(c), AddHalves(d));
+  return AddHalves(_mm256_hadd_ps(ab, cd));
+}
+
+}  // namespace
+}  // namespace tern::kernels
