@@ -50,6 +50,17 @@ Result<int64_t> CountLayers(const Checkpoint& checkpoint) {
   return layers;
 }
 
+/// RWKV-5.0 is told by layer 0 having no gate: then no layer may have one.
+Status CheckGates(const Checkpoint& checkpoint) {
+  for (const CheckpointTensor& tensor : checkpoint.tensors()) {
+    if (tensor.name.ends_with(".att.gate.weight")) {
+      return Corrupt(fmt::format("'{}' has a tensor '{}', but no 'blocks.0.att.gate.weight'", checkpoint.source().path(),
+                                 tensor.name));
+    }
+  }
+  return OkStatus();
+}
+
 /// H and N from the tensor that is shaped by heads in this generation.
 Status ReadHeads(const Reader& reader, ModelConfig* config) {
   const char* name = config->generation == Generation::kRwkv7   ? "blocks.0.att.r_k"
@@ -86,6 +97,7 @@ Result<ModelConfig> ReadConfig(const Checkpoint& checkpoint) {
   config.att_width = att_key->shape[0];
   TERN_ASSIGN_OR_RETURN(const CheckpointTensor* ffn_key, reader.Get("blocks.0.ffn.key.weight", 2));
   config.ffn_width = ffn_key->shape[0];
+  if (config.generation == Generation::kRwkv5_0) TERN_RETURN_IF_ERROR(CheckGates(checkpoint));
   if (config.generation != Generation::kRwkv4) TERN_RETURN_IF_ERROR(ReadHeads(reader, &config));
   return config;
 }

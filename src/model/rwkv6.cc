@@ -44,7 +44,7 @@ class Rwkv6 : public Architecture {
     constexpr std::array<const char*, kBranches> kNames = {"w", "k", "v", "r", "g"};
     for (int j = 0; j < kBranches; ++j) v.Vector(att + "time_maa_" + kNames[Index(j)], l.att.maa[Index(j)], {C});
     v.Matrix(att + "time_maa_w1", l.att.maa_w1, kAnySize, C, Role::kLowRank);
-    const int64_t D = l.att.maa_w1.rows() / kBranches;
+    const int64_t D = (l.att.maa_w1.rows() + kBranches - 1) / kBranches;  // rounded up: 5·D + 1 columns fit no maa_w2
     for (int j = 0; j < kBranches; ++j) {
       v.LowRankSlice(att + "time_maa_w2", l.att.maa_w2[Index(j)], j, kBranches, C, D);
     }
