@@ -17,10 +17,11 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// Ids of `text` (any bytes; UTF-8 is not required). Encodes everything: Decode(Encode(text)) == text, but for
-  /// GPT-NeoX's NFC normalisation of its input.
+  /// Ids of `text` (any bytes; UTF-8 is not required). Encodes everything: Decode(Encode(text)) == text, but
+  /// for GPT-NeoX's NFC normalisation of its input.
   virtual std::vector<int32_t> Encode(std::string_view text) const = 0;
-  /// The bytes of one token; empty for an id without text (0, gaps, out of range). Valid as long as the tokenizer.
+  /// The bytes of one token; empty for an id without text (0, gaps, out of range). Valid as long as the
+  /// tokenizer.
   virtual std::string_view TokenBytes(int32_t id) const = 0;
   /// One more than the largest id.
   virtual int32_t vocab_size() const = 0;
@@ -41,17 +42,17 @@ Result<std::shared_ptr<const Tokenizer>> LoadNeoxTokenizer(const std::string& pa
 /// 256 symbols: a token is a byte.
 std::shared_ptr<const Tokenizer> MakeByteTokenizer();
 
-/// Tells the kinds apart by content: JSON → GPT-NeoX, `id literal length` lines → World; the word "bytes" as path →
-/// the byte tokenizer.
+/// Tells the kinds apart by content: JSON → GPT-NeoX, `id literal length` lines → World; the word "bytes" as
+/// path → the byte tokenizer.
 Result<std::shared_ptr<const Tokenizer>> LoadTokenizer(const std::string& path);
 
-/// Looks for a model's tokenizer: 256 symbols are bytes; otherwise a known file name beside the model (or in it, when
-/// it is a folder), then in $TERN_TOKENIZERS and in the working folder, that fits `vocab_size`. The error says where
-/// it looked and names --tokenizer.
+/// Looks for a model's tokenizer: 256 symbols are bytes; otherwise a known file name beside the model (or in
+/// it, when it is a folder), then in $TERN_TOKENIZERS and in the working folder, that fits `vocab_size`. The
+/// error says where it looked and names --tokenizer.
 Result<std::shared_ptr<const Tokenizer>> FindTokenizer(const std::string& model_path, int64_t vocab_size);
 
-/// Joins tokens' bytes into text that never ends in the middle of a UTF-8 character: what is incomplete waits for the
-/// next token. Bytes that can never become a character come out as U+FFFD. Not thread-safe.
+/// Joins tokens' bytes into text that never ends in the middle of a UTF-8 character: what is incomplete waits
+/// for the next token. Bytes that can never become a character come out as U+FFFD. Not thread-safe.
 class Utf8Stream {
  public:
   /// Whole characters that are ready now.

@@ -1,0 +1,70 @@
+// Where a model's tokenizer may lie.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "text/tokenizer.h"
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kKnownNames[] = {"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json",
+                                       "vocab.txt"};
+
+/// A vocabulary fits when each of its ids has a logit, and the rest of the logits can be padding: World has
+/// 65,530 ids for 65,536 logits, GPT-NeoX 50,277 for up to 50,432.
+bool Fits(const Tokenizer& tokenizer, int64_t vocab_size) {
+  const int64_t slack = vocab_size / 8 + 256;
+  return tokenizer.vocab_size() <= vocab_size && tokenizer.vocab_size() >= vocab_size - slack;
+}
+
+/// Every place to look at, the nearest first.
+std::vector<std::string> Places(const std::string& model_path) {
+  std::vector<std::string> places;
+  const auto add = [&places](const fs::path& folder) {
+    for (const char* name : kKnownNames) places.push_back((folder / name).string());
+  };
+  std::error_code ignored;
+  const fs::path model(model_path);
+  if (fs::is_directory(model, ignored)) {
+    add(model);
+  } else {
+    const fs::path folder = model.has_parent_path() ? model.parent_path() : fs::path(".");
+    for (const char* ending : {".vocab.txt", ".tokenizer.json"}) {
+      places.push_back((folder / (model.stem().string() + ending)).string());
+    }
+    add(folder);
+  }
+  if (const char* folder = std::getenv("TERN_TOKENIZERS"); folder != nullptr && *folder != '\0') add(folder);
+  add(".");
+  return places;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Tokenizer>> FindTokenizer(const std::string& model_path, int64_t vocab_size) {
+  if (vocab_size == 256) return MakeByteTokenizer();
+  std::string refused;
+  for (const std::string& place : Places(model_path)) {
+    std::error_code ignored;
+    if (!fs::exists(place, ignored)) continue;
+    auto tokenizer = LoadTokenizer(place);
+    if (!tokenizer.ok()) {
+      refused += fmt::format("; {}", tokenizer.status().message());
+    } else if (!Fits(**tokenizer, vocab_size)) {
+      refused += fmt::format("; '{}' has {} tokens", place, (*tokenizer)->vocab_size());
+    } else {
+      return tokenizer;
+    }
+  }
+  return NotFound(
+      fmt::format("no tokenizer for the {} symbols of '{}': looked beside the model, in $TERN_TOKENIZERS and "
+                  "in the working folder "
+                  "for {}{}; name one with --tokenizer",
+                  vocab_size, model_path, fmt::join(kKnownNames, ", "), refused));
+}
+
+}  // namespace tern
