@@ -138,7 +138,8 @@ Status WritePth(const std::string& path, std::span<const OutputTensor> tensors,
   for (size_t i = 0; i < tensors.size(); ++i) {
     TERN_RETURN_IF_ERROR(WriteTensor(&zip, tensors[i], i)
                              .WithContext(fmt::format("'{}': tensor '{}'", path, tensors[i].name)));
-    if (progress && !progress(i, tensors.size())) return Cancelled(fmt::format("'{}' was not written", path));
+    if (progress && !progress(i + 1, tensors.size()))
+      return Cancelled(fmt::format("'{}' was not written", path));
   }
   TERN_RETURN_IF_ERROR(zip.Add("archive/version", AsBytes("3\n")));
   TERN_RETURN_IF_ERROR(zip.Finish());
