@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "base/bytes.h"
 #include "formats/raw_container.h"
+#include "formats/safetensors_dtypes.h"
 #include "formats/safetensors_json.h"
 
 namespace tern {
@@ -18,7 +20,6 @@ namespace fs = std::filesystem;
 constexpr const char* kIndexName = "model.safetensors.index.json";
 constexpr const char* kModelName = "model.safetensors";
 constexpr uint64_t kLongestIndex = uint64_t{64} << 20;
-constexpr uint64_t kLongestSafetensorsHeader = 100'000'000;
 constexpr size_t kShownBytes = 16;
 constexpr size_t kIndexDepth = 16;
 
@@ -30,7 +31,7 @@ bool IsPickle(std::string_view head) {
 }
 
 bool IsSafetensors(std::string_view head) {
-  return head.size() > 8 && LoadUnaligned<uint64_t>(head.data()) <= kLongestSafetensorsHeader &&
+  return head.size() > 8 && LoadUnaligned<uint64_t>(head.data()) <= kSafetensorsLongestHeader &&
          head[8] == '{';
 }
 

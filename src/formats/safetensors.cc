@@ -17,7 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr uint64_t kLongestHeader = 100'000'000;  // as the format's own library
 constexpr uint64_t kLongestConfig = 1 << 20;
 constexpr size_t kHeaderDepth = 3;  // header, tensor, shape
 constexpr size_t kConfigDepth = 16;
@@ -111,9 +110,9 @@ Result<ContainerContent> ReadFile(std::span<const std::byte> bytes) {
   uint64_t length;
   if (!in.Read(&length))
     return Corrupt(fmt::format("{} bytes are too few for a safetensors file", bytes.size()));
-  if (length > kLongestHeader) {
-    return Corrupt(
-        fmt::format("its header is to have {} bytes; safetensors allows {}", length, kLongestHeader));
+  if (length > kSafetensorsLongestHeader) {
+    return Corrupt(fmt::format("its header is to have {} bytes; safetensors allows {}", length,
+                               kSafetensorsLongestHeader));
   }
   std::string_view text;
   if (!in.ReadString(length, &text)) {

@@ -1,7 +1,8 @@
-// The names that safetensors gives to number types. Private to src/formats.
+// What the format safetensors fixes: its names of number types and its limit. Private to src/formats.
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,9 @@
 #include "tensor/dtype.h"
 
 namespace tern {
+
+/// Bytes of JSON that a file may have; the limit of the format's own library.
+inline constexpr uint64_t kSafetensorsLongestHeader = 100'000'000;
 
 inline constexpr std::array<std::pair<std::string_view, DType>, 10> kSafetensorsTypes = {{
     {"F32", DType::kF32},

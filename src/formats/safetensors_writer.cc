@@ -59,6 +59,10 @@ Result<std::string> Header(std::span<const OutputTensor> tensors, std::span<cons
   }
   header += '}';
   header.append((kHeaderAlignment - header.size() % kHeaderAlignment) % kHeaderAlignment, ' ');
+  if (header.size() > kSafetensorsLongestHeader) {
+    return Unsupported(
+        fmt::format("a header of {} bytes; safetensors allows {}", header.size(), kSafetensorsLongestHeader));
+  }
   return header;
 }
 
