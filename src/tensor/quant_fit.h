@@ -110,6 +110,15 @@ inline float RoundToNonzeroFp16(float v) {
   return v < 0 ? -kFp16Smallest : kFp16Smallest;
 }
 
+/// An fp16 number other than 0 for the unit of a super-block's scales: never so much below v that the largest
+/// scale would need a much larger multiple, as could happen among the subnormals.
+inline float RoundUnitToFp16(float v) {
+  const float rounded = RoundToNonzeroFp16(v);
+  const float magnitude = v < 0 ? -v : v;
+  if (magnitude >= 0x1p-14f || rounded * rounded >= v * v) return rounded;
+  return rounded + (v < 0 ? -kFp16Smallest : kFp16Smallest);
+}
+
 /// How d and m are kept: as fp16 (a block's own), or as floats for now (a sub-block's, which are rounded
 /// later).
 enum class Kept { kFp16, kFloat };

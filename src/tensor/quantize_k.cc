@@ -96,8 +96,8 @@ AffineSuperBlock FitAffineSuperBlock(const Samples<32> s[kSubs], Levels levels,
     if (fits[j].m * fits[j].m > max_m * max_m) max_m = fits[j].m;
   }
   AffineSuperBlock b;
-  if (max_d > 0) b.d = RoundToNonzeroFp16(max_d / 63);
-  if (max_m != 0) b.dmin = RoundToNonzeroFp16(-max_m / 63);
+  if (max_d > 0) b.d = RoundUnitToFp16(max_d / 63);
+  if (max_m != 0) b.dmin = RoundUnitToFp16(-max_m / 63);
   for (int j = 0; j < kSubs; ++j) {
     b.pairs.scale[j] = static_cast<uint8_t>(NearestMultiple(fits[j].d, b.d, 0, 63));
     b.pairs.min[j] = static_cast<uint8_t>(NearestMultiple(-fits[j].m, b.dmin, 0, 63));
@@ -144,7 +144,9 @@ constexpr auto kStartsQ5 = Starts(31, Steps<9>(32.0f, -0.5f), kShifts);
 // -----------------------------------------------------------------------------
 
 constexpr Levels kLevelsQ6{-32, 31};
-constexpr auto kTargetsQ6 = Joined(Steps<10>(-33.0f, 0.5f), Steps<6>(32.0f, -0.5f));
+// The extreme lies on the negative side, which has one level more, so the sign of every scale follows from
+// its weights.
+constexpr auto kTargetsQ6 = Steps<14>(-33.0f, 0.5f);
 constexpr int kReachQ6 = 4;  // how far around the first guess a sub-block's integer scale is looked for
 
 struct ScaledSuperBlock {
@@ -168,16 +170,11 @@ ScaleMoments ChooseScaleQ6(const Samples<16>& s, int reach, int j, ScaledSuperBl
   return best;
 }
 
-ScaledSuperBlock FitScaledSuperBlock(const Samples<16> s[16]) {
-  float fitted[16];
-  float largest = 0;
-  for (int j = 0; j < 16; ++j) {
-    fitted[j] = s[j].Vanishes() ? 0 : FitScale<16, Kept::kFloat>(s[j], kLevelsQ6, kTargetsQ6).d;
-    if (fitted[j] * fitted[j] > largest * largest) largest = fitted[j];
-  }
+/// Integer scales for sub-blocks that would like to have `fitted`, starting from the unit d.
+ScaledSuperBlock ScaleInUnits(const Samples<16> s[16], const float fitted[16], float d) {
   ScaledSuperBlock b;
-  if (largest != 0) b.d = RoundToNonzeroFp16(largest / -126);  // a little room on both sides
-  for (int j = 0; j < 16; ++j) b.scales[j] = static_cast<int8_t>(NearestMultiple(fitted[j], b.d, -128, 127));
+  b.d = d;
+  for (int j = 0; j < 16; ++j) b.scales[j] = static_cast<int8_t>(NearestMultiple(fitted[j], d, -128, 127));
   ScaledSuperBlock best;
   for (int round = 0; round < kRounds; ++round) {
     b.error = 0;
@@ -194,6 +191,25 @@ ScaledSuperBlock FitScaledSuperBlock(const Samples<16> s[16]) {
     if (dd > 0) b.d = RoundToFp16(b.d + rd / dd);
   }
   return best;
+}
+
+ScaledSuperBlock FitScaledSuperBlock(const Samples<16> s[16]) {
+  float fitted[16];
+  float largest = 0;
+  for (int j = 0; j < 16; ++j) {
+    fitted[j] = s[j].Vanishes() ? 0 : FitScale<16, Kept::kFloat>(s[j], kLevelsQ6, kTargetsQ6).d;
+    if (fitted[j] * fitted[j] > largest * largest) largest = fitted[j];
+  }
+  if (largest == 0) return {};
+  // Either the extreme on the last level of the last multiple, or the largest scale with a little room on
+  // both sides.
+  float extreme = 0;
+  for (int j = 0; j < 16; ++j) {
+    if (s[j].Extreme() * s[j].Extreme() > extreme * extreme) extreme = s[j].Extreme();
+  }
+  const ScaledSuperBlock full = ScaleInUnits(s, fitted, RoundUnitToFp16(extreme / (32 * 128)));
+  const ScaledSuperBlock roomy = ScaleInUnits(s, fitted, RoundUnitToFp16(largest / -125));
+  return roomy.error < full.error ? roomy : full;
 }
 
 }  // namespace
