@@ -60,11 +60,12 @@ Result<std::shared_ptr<const Tokenizer>> FindTokenizer(const std::string& model_
       return tokenizer;
     }
   }
+  std::string names;
+  for (const char* name : kKnownNames) names += std::string(names.empty() ? "" : ", ") + name;
   return NotFound(
       fmt::format("no tokenizer for the {} symbols of '{}': looked beside the model, in $TERN_TOKENIZERS and "
-                  "in the working folder "
-                  "for {}{}; name one with --tokenizer",
-                  vocab_size, model_path, fmt::join(kKnownNames, ", "), refused));
+                  "in the working folder for {}{}; name one with --tokenizer",
+                  vocab_size, model_path, names, refused));
 }
 
 }  // namespace tern
