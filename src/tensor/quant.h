@@ -1,5 +1,5 @@
 // Conversion between fp32 rows and every stored type: the plain ones and ggml's quantised blocks.
-// Layouts are drawn beside the structs in quant.cc. Scalar and exact; the fast paths live in kernels/.
+// Layouts are drawn beside the structs in quant_blocks.h. Portable and exact; the fast paths live in kernels/.
 #pragma once
 
 #include <cstddef>
