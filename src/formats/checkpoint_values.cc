@@ -35,7 +35,8 @@ void ReadTransposing(const CheckpointTensor& tensor, Rows rows, int64_t matrix_r
   const int64_t columns = rows.length;
   const int64_t blocks_per_matrix = (matrix_rows + kBlock - 1) / kBlock;
   const int64_t matrices = rows.count / matrix_rows;
-  ParallelFor(matrices * blocks_per_matrix, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(1, kChunk / (kBlock * columns));
+  ParallelFor(matrices * blocks_per_matrix, grain, [&](int64_t begin, int64_t end) {
     std::vector<float> buffer(static_cast<size_t>(std::min(kBlock, matrix_rows) * columns));
     for (int64_t block = begin; block < end; ++block) {
       const int64_t matrix = block / blocks_per_matrix;
