@@ -5,11 +5,14 @@
 #include "kernels/tables.h"
 #include "kernels/x86/vec_avx2.h"
 #include "tensor/quant.h"
-// After the vector, since they are written in terms of it.
-#include "kernels/x86/elementwise.h"
-#include "kernels/x86/matmul.h"
+// After the vector and in this order: each is written in terms of those before.
+// clang-format off
 #include "kernels/x86/vec_math.h"
+#include "kernels/x86/elementwise.h"
+#include "kernels/x86/expand.h"
+#include "kernels/x86/matmul.h"
 #include "kernels/x86/wkv.h"
+// clang-format on
 
 namespace tern::kernels {
 

@@ -81,6 +81,18 @@ TERN_INLINE Vec WidenBf16(__m128i bits) {
 TERN_INLINE Vec LoadBf16(const void* p) { return WidenBf16(LoadHalfwords(p)); }
 TERN_INLINE Vec LoadBf16(const void* p, int64_t n) { return WidenBf16(LoadHalfwords(p, n)); }
 
+/// kLanes whole numbers from as many bytes: signed, or the low or high four bits of each.
+TERN_INLINE __m128i LoadBytes(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
+TERN_INLINE Vec SignedBytes(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(LoadBytes(p)))};
+}
+TERN_INLINE Vec LowNibbles(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_cvtepu8_epi32(LoadBytes(p)), _mm256_set1_epi32(15)))};
+}
+TERN_INLINE Vec HighNibbles(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_srli_epi32(_mm256_cvtepu8_epi32(LoadBytes(p)), 4))};
+}
+
 // --- sums over the lanes; one fixed tree, the same in Sum and in each place of Sum4
 // ------------------------------------
 

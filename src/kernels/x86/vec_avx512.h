@@ -70,6 +70,18 @@ TERN_INLINE Vec LoadBf16(const void* p, int64_t n) {
   return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
 }
 
+/// kLanes whole numbers from as many bytes: signed, or the low or high four bits of each.
+TERN_INLINE __m128i LoadBytes(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+TERN_INLINE Vec SignedBytes(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(LoadBytes(p)))};
+}
+TERN_INLINE Vec LowNibbles(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_and_si512(_mm512_cvtepu8_epi32(LoadBytes(p)), _mm512_set1_epi32(15)))};
+}
+TERN_INLINE Vec HighNibbles(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_srli_epi32(_mm512_cvtepu8_epi32(LoadBytes(p)), 4))};
+}
+
 // --- sums over the lanes; one fixed tree, the same in Sum and in each place of Sum4
 // ------------------------------------
 
