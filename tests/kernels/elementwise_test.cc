@@ -106,6 +106,19 @@ TEST_P(Elementwise, ElementsResultDoesNotDependOnItsPlaceAndMayBeWrittenOverItsS
   }
 }
 
+TEST(ElementwiseLevels, VectorLevelsGiveTheSameBits) {
+  const KernelTable* avx2 = KernelsOf(Level::kAvx2);
+  const KernelTable* avx512 = KernelsOf(Level::kAvx512);
+  if (avx2 == nullptr || avx512 == nullptr) GTEST_SKIP() << "this processor has not got both levels";
+  const Row x = ManyValues();
+  for (const Unary& f : kUnaries) {
+    Row narrow(x.size()), wide(x.size());
+    (avx2->*f.kernel)(narrow.data(), x.data(), x.size());
+    (avx512->*f.kernel)(wide.data(), x.data(), x.size());
+    EXPECT_TRUE(narrow == wide) << f.name;
+  }
+}
+
 TEST_P(Elementwise, AddAndMulAreExactlyRounded) {
   Random random(12);
   SCOPED_TRACE("seed 12");

@@ -88,6 +88,25 @@ TEST_P(MatMul, ExpandsQuantisedWeights) {
   }
 }
 
+TEST_P(MatMul, UnitVectorsReadTheWeightsExactly) {
+  Random random(8);
+  SCOPED_TRACE("seed 8");
+  for (DType type :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ4_K}) {
+    constexpr int64_t kRows = 5, kCols = 256;
+    const StoredMatrix w(random, type, kRows, kCols);
+    Row units = Row::Filled(kCols * kCols, 0.0f);
+    for (int64_t i = 0; i < kCols; ++i) units[i * kCols + i] = 1.0f;
+    const Row y = Product(w.view(), units, kCols);
+    for (int64_t o = 0; o < kRows; ++o) {
+      const std::vector<float> row = w.Expanded(o);
+      for (int64_t i = 0; i < kCols; ++i) {
+        ASSERT_EQ(y[i * kRows + o], row[static_cast<size_t>(i)]) << tern::Name(type) << " " << o << ", " << i;
+      }
+    }
+  }
+}
+
 TEST_P(MatMul, TokensResultDoesNotDependOnItsBatch) {
   Random random(4);
   SCOPED_TRACE("seed 4");
