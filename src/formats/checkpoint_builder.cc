@@ -197,7 +197,7 @@ Result<std::span<const std::byte>> CheckpointBuilder::SliceOf(const Found& found
   if (found.slices == 1) return info.bytes;
 
   const auto slices = static_cast<int64_t>(found.slices);
-  const bool whole_rows = info.shape.back() == context_.channels;
+  const bool whole_rows = !info.shape.empty() && info.shape.back() == context_.channels;
   if (*NumElements(info.shape) != slices * context_.channels ||
       (Traits(info.dtype).quantised && !whole_rows)) {
     return Error(StatusCode::kCorrupt, info.name,

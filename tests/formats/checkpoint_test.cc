@@ -134,11 +134,13 @@ TEST(Checkpoint, FusedVectorsAreViewsOfTheirSlices) {
 }
 
 TEST(Checkpoint, FusedVectorsOfTheWrongSizeAreRefused) {
-  auto source = Skeleton(FileFormat::kRwkvBin);
-  source->PutRange("blocks.0.att.r_k", {2, 2});
-  source->PutRange("blocks.0.att.x_rwkvag", {5, 1, 4});
-  EXPECT_THAT(ErrorOf(source).message(), AllOf(HasSubstr("'skeleton'"), HasSubstr("x_rwkvag"),
-                                               HasSubstr("[5, 1, 4]"), HasSubstr("6 vectors")));
+  for (const Shape& shape : {Shape{5, 1, 4}, Shape{6, 1, 3}, Shape{}, Shape{0, 1, 4}}) {
+    auto source = Skeleton(FileFormat::kRwkvBin);
+    source->PutRange("blocks.0.att.r_k", {2, 2});
+    source->PutRange("blocks.0.att.x_rwkvag", shape);
+    EXPECT_THAT(ErrorOf(source).message(), AllOf(HasSubstr("'skeleton'"), HasSubstr("x_rwkvag"),
+                                                 HasSubstr(ToString(shape)), HasSubstr("6 vectors of 4")));
+  }
 }
 
 TEST(Checkpoint, AnUngatedTimeFirstThatIsNoExponentialIsAFaaaa) {

@@ -30,7 +30,7 @@ class MemorySource : public TensorSource {
   }
   void Put(const std::string& name, Shape shape, const std::vector<float>& values) {
     std::vector<std::byte> bytes(values.size() * sizeof(float));
-    std::memcpy(bytes.data(), values.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
     Put(name, DType::kF32, std::move(shape), std::move(bytes));
   }
   /// Elements 0, 1, 2 …
