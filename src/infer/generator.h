@@ -16,8 +16,8 @@ namespace tern {
 
 struct GenerateOptions {
   int64_t max_tokens = 256;
-  std::vector<std::string> stop;  ///< texts that end the answer; they are not shown and may straddle tokens
-  std::vector<int32_t> stop_tokens;     ///< tokens that end it
+  std::vector<std::string> stop = {};  ///< texts that end the answer; they are not shown and may straddle tokens
+  std::vector<int32_t> stop_tokens = {};     ///< tokens that end it
   bool ignore_end_of_document = false;  ///< go on after the tokenizer's end-of-document token
   bool keep_output = true;  ///< fill text and tokens of the result; without it memory stays constant
 };

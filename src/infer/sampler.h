@@ -34,8 +34,8 @@ struct SamplingOptions {
   int32_t mirostat = 0;          ///< 0: off; 2: replaces typical-p, min-p, top-p and top-k
   float mirostat_tau = 5.0f;     ///< target surprise in bits
   float mirostat_eta = 0.1f;     ///< learning rate
-  std::map<int32_t, float> logit_bias;
-  std::vector<int32_t> banned;  ///< tokens that never come
+  std::map<int32_t, float> logit_bias = {};
+  std::vector<int32_t> banned = {};  ///< tokens that never come
   uint64_t seed = 0;            ///< the same seed, the same text
 };
 

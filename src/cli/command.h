@@ -1,0 +1,24 @@
+// The program is a list of commands, one file each.
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+#include "base/status.h"
+
+namespace tern {
+
+/// What the parsed command line asks for. Set by the chosen command's callback, run by main.
+using Run = std::function<Status()>;
+
+// Each adds its subcommand, with all its options, to `app`.
+void AddGenerate(CLI::App& app, Run* run);
+void AddChat(CLI::App& app, Run* run);
+void AddInfo(CLI::App& app, Run* run);
+void AddLogits(CLI::App& app, Run* run);
+void AddTokenize(CLI::App& app, Run* run);
+void AddDetokenize(CLI::App& app, Run* run);
+void AddConvert(CLI::App& app, Run* run);
+
+}  // namespace tern

@@ -1,0 +1,165 @@
+#include "cli/common.h"
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <iterator>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/parallel.h"
+#include "base/progress.h"
+
+namespace tern {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+
+extern "C" void OnInterrupt(int) {
+  if (g_interrupted.exchange(true)) ::_exit(130);
+}
+
+}  // namespace
+
+void AddThreads(CLI::App& command, int& threads) {
+  command.add_option("-t,--threads", threads, "Threads to compute with (default: all cores)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+}
+
+void AddModelOptions(CLI::App& command, ModelOptions& options) {
+  command.add_option("-m,--model", options.model,
+                     "Weights: .pth, .safetensors, .st, .gguf, rwkv.cpp .bin, or a Hugging Face folder")
+      ->type_name("FILE");
+  command.add_option("--tokenizer", options.tokenizer,
+                     "Vocabulary: rwkv_vocab_*.txt, a tokenizer.json, or the word bytes (default: found by itself)")
+      ->type_name("FILE");
+  AddThreads(command, options.threads);
+}
+
+void AddSamplingOptions(CLI::App& command, SamplingOptions& s) {
+  const auto group = [](CLI::Option* option) {
+    option->group("Sampling")->capture_default_str();
+    return option;
+  };
+  group(command.add_option("--temperature", s.temperature, "0: always the most probable token"));
+  group(command.add_option("--top-p", s.top_p, "Smallest set of tokens with this much probability; 1: off"));
+  group(command.add_option("--top-k", s.top_k, "At most so many tokens; 0: off"));
+  group(command.add_option("--min-p", s.min_p, "Tokens with at least this share of the best one's; 0: off"));
+  group(command.add_option("--typical-p", s.typical_p, "Locally typical sampling; 1: off"));
+  group(command.add_option("--presence", s.presence, "Penalty for tokens that occurred"));
+  group(command.add_option("--frequency", s.frequency, "Penalty per occurrence"));
+  group(command.add_option("--penalty-decay", s.penalty_decay, "Occurrences fade by this factor per token"));
+  group(command.add_option("--mirostat", s.mirostat, "2: mirostat 2 instead of the filters above; 0: off"));
+  group(command.add_option("--mirostat-tau", s.mirostat_tau, "Its target surprise in bits"));
+  group(command.add_option("--mirostat-eta", s.mirostat_eta, "Its learning rate"));
+  group(command.add_option("--seed", s.seed, "The same seed gives the same text"));
+  group(command.add_option("--ban", s.banned, "Tokens that never come")->type_name("ID…")->delimiter(','));
+  group(command
+            .add_option_function<std::vector<std::string>>(
+                "--logit-bias",
+                [&s](const std::vector<std::string>& items) {
+                  for (const std::string& item : items) {
+                    const size_t colon = item.find(':');
+                    try {
+                      size_t used_id = 0, used_bias = 0;
+                      const int id = std::stoi(item.substr(0, colon), &used_id);
+                      const float bias = colon == std::string::npos ? 0 : std::stof(item.substr(colon + 1), &used_bias);
+                      if (used_id != colon || used_bias != item.size() - colon - 1) throw std::invalid_argument("");
+                      s.logit_bias[id] = bias;
+                    } catch (const std::exception&) {
+                      throw CLI::ValidationError("--logit-bias", "expected ID:BIAS, got '" + item + "'");
+                    }
+                  }
+                },
+                "Added to the logits of tokens")
+            ->type_name("ID:BIAS…")
+            ->delimiter(','));
+}
+
+std::string HowToGetAModel() {
+  return "no model given: get one, for example RWKV-x070-World-0.1B from https://huggingface.co/BlinkDL/rwkv-7-world,\n"
+         "      and rwkv_vocab_v20230424.txt from https://github.com/BlinkDL/ChatRWKV/tree/main/tokenizer beside it,\n"
+         "      then: ./run chat --model RWKV-x070-World-0.1B-v2.8-20241210-ctx4096.pth";
+}
+
+Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
+  if (options.threads > 0) SetNumThreads(options.threads);
+  std::string path = options.model;
+  if (path.empty()) {
+    const char* from_environment = std::getenv("TERN_MODEL");
+    if (from_environment == nullptr || *from_environment == '\0') return InvalidArgument(HowToGetAModel());
+    path = from_environment;
+  }
+  return Model::Load(path);
+}
+
+Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model) {
+  if (!options.tokenizer.empty()) {
+    TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
+    if (tokenizer->vocab_size() > model.config().vocab) {
+      return InvalidArgument(fmt::format("tokenizer '{}' has {} tokens, but the model's vocabulary has only {}",
+                                         options.tokenizer, tokenizer->vocab_size(), model.config().vocab));
+    }
+    return tokenizer;
+  }
+  if (!model.checkpoint().vocabulary().empty()) return MakeWorldTokenizer(model.checkpoint().vocabulary());
+  return FindTokenizer(model.checkpoint().source().path(), model.config().vocab);
+}
+
+Result<LoadedModel> LoadModelAndTokenizer(const ModelOptions& options) {
+  LoadedModel loaded;
+  TERN_ASSIGN_OR_RETURN(loaded.model, LoadModel(options));
+  TERN_ASSIGN_OR_RETURN(loaded.tokenizer, LoadModelTokenizer(options, *loaded.model));
+  return loaded;
+}
+
+void PrintJson(const nlohmann::ordered_json& json) {
+  std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+Result<std::string> ReadText(const std::string& path) {
+  if (path != "-") return ReadFileToString(path);
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+std::string HumanBytes(uint64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KB", "MB", "GB", "TB"};
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
+    value /= 1000;
+    ++unit;
+  }
+  return fmt::format("{:.{}f} {}", value, unit == 0 ? 0 : value < 10 ? 2 : value < 100 ? 1 : 0, kUnits[unit]);
+}
+
+std::string HumanCount(uint64_t n) {
+  if (n >= 1'000'000'000) return fmt::format("{:.2f} B", static_cast<double>(n) / 1e9);
+  if (n >= 1'000'000) return fmt::format("{:.1f} M", static_cast<double>(n) / 1e6);
+  return fmt::format("{}", n);
+}
+
+void CatchInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+bool Interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+void ClearInterrupt() { g_interrupted = false; }
+
+Status FeedWithProgress(Session& session, const std::vector<int32_t>& tokens, bool show) {
+  Progress progress("reading", tokens.size(), "tokens", show);
+  return session.Feed(tokens, [&](int64_t done, int64_t) {
+    progress.Update(static_cast<uint64_t>(done));
+    return !Interrupted();
+  });
+}
+
+}  // namespace tern

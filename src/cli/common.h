@@ -1,0 +1,66 @@
+// What several commands share: options, loading, output, interruption.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/status.h"
+#include "infer/sampler.h"
+#include "infer/session.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace tern {
+
+struct ModelOptions {
+  std::string model;      ///< --model
+  std::string tokenizer;  ///< --tokenizer, or empty: look for it
+  int threads = 0;        ///< --threads; 0: all cores
+};
+
+/// Adds --model, --tokenizer and --threads.
+void AddModelOptions(CLI::App& command, ModelOptions& options);
+/// Adds --threads alone.
+void AddThreads(CLI::App& command, int& threads);
+/// Adds every sampling option, in the groups of docs/sampling.md.
+void AddSamplingOptions(CLI::App& command, SamplingOptions& options);
+
+struct LoadedModel {
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+};
+
+/// The model alone. Sets the number of threads. Without --model: $TERN_MODEL, else an error that says how to get one.
+Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options);
+/// The tokenizer that goes with a model: --tokenizer, the file's own vocabulary, or one that lies beside it.
+Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model);
+Result<LoadedModel> LoadModelAndTokenizer(const ModelOptions& options);
+
+/// Where to get a model and how to start it: three lines.
+std::string HowToGetAModel();
+
+/// One JSON document on standard output, bytes that are no UTF-8 replaced.
+void PrintJson(const nlohmann::ordered_json& json);
+
+/// Text from a file, or from standard input when the path is "-".
+Result<std::string> ReadText(const std::string& path);
+
+/// "1.5 GB", "384 KB".
+std::string HumanBytes(uint64_t bytes);
+/// "1.52 B", "191 M".
+std::string HumanCount(uint64_t n);
+
+/// From now on Ctrl-C sets a flag instead of ending the program; a second one before the flag is seen ends it.
+void CatchInterrupts();
+bool Interrupted();
+void ClearInterrupt();
+
+/// Reads a prompt into a session with a progress bar; Ctrl-C stops it (kCancelled).
+Status FeedWithProgress(Session& session, const std::vector<int32_t>& tokens, bool show);
+
+}  // namespace tern

@@ -1,0 +1,107 @@
+// tern generate: continue a prompt.
+#include <chrono>
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/common.h"
+#include "infer/conversation.h"
+#include "infer/generator.h"
+
+namespace tern {
+namespace {
+
+struct Options {
+  ModelOptions model;
+  SamplingOptions sampling;
+  GenerateOptions generate;
+  std::string prompt, prompt_file, state_in, state_out;
+  bool json = false;
+};
+
+Result<std::string> Prompt(const Options& options) {
+  if (options.prompt_file.empty()) return options.prompt;
+  return ReadText(options.prompt_file);
+}
+
+/// Brings the session to where generation starts; returns how many tokens it read.
+Result<size_t> Prepare(const Options& options, const Tokenizer& tokenizer, Session& session, Sampler& sampler) {
+  TERN_ASSIGN_OR_RETURN(const std::string prompt, Prompt(options));
+  if (!options.state_in.empty()) {
+    TERN_ASSIGN_OR_RETURN(const std::string note, session.Load(options.state_in));
+    const auto json = nlohmann::json::parse(note, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("sampler")) TERN_RETURN_IF_ERROR(SamplerFromJson(json["sampler"].dump(), &sampler));
+  }
+  std::vector<int32_t> tokens = tokenizer.Encode(prompt);
+  if (tokens.empty() && session.logits().empty()) tokens = {FirstToken(tokenizer)};
+  TERN_RETURN_IF_ERROR(FeedWithProgress(session, tokens, /*show=*/true));
+  return tokens.size();
+}
+
+double PerSecond(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
+
+Status RunGenerate(const Options& options) {
+  TERN_RETURN_IF_ERROR(Validate(options.sampling));
+  const auto start = std::chrono::steady_clock::now();
+  TERN_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModelAndTokenizer(options.model));
+  const auto loaded_at = std::chrono::steady_clock::now();
+  CatchInterrupts();
+  Session session(loaded.model, /*remember_tokens=*/!options.state_out.empty());
+  Sampler sampler(options.sampling, loaded.tokenizer.get());
+  TERN_ASSIGN_OR_RETURN(const size_t prompt_tokens, Prepare(options, *loaded.tokenizer, session, sampler));
+  const auto read_at = std::chrono::steady_clock::now();
+  TERN_ASSIGN_OR_RETURN(const GenerateResult result,
+                        Generate(session, sampler, *loaded.tokenizer, options.generate, [&](std::string_view text) {
+                          if (!options.json) std::cout << text << std::flush;
+                          return !Interrupted() && static_cast<bool>(std::cout);
+                        }));
+  if (!options.state_out.empty()) {
+    TERN_RETURN_IF_ERROR(session.Save(options.state_out, "{\"sampler\": " + SamplerToJson(sampler) + "}"));
+  }
+  if (!options.json) {
+    std::cout << "\n";
+    return OkStatus();
+  }
+  const double load_seconds = std::chrono::duration<double>(loaded_at - start).count();
+  const double prompt_seconds = std::chrono::duration<double>(read_at - loaded_at).count();
+  PrintJson({{"text", result.text},
+             {"tokens", result.tokens},
+             {"stop", Name(result.reason)},
+             {"prompt_tokens", prompt_tokens},
+             {"generated_tokens", result.generated},
+             {"load_seconds", load_seconds},
+             {"prompt_seconds", prompt_seconds},
+             {"generate_seconds", result.seconds},
+             {"prompt_tokens_per_second", PerSecond(static_cast<double>(prompt_tokens), prompt_seconds)},
+             {"generate_tokens_per_second", PerSecond(static_cast<double>(result.generated), result.seconds)},
+             {"seed", options.sampling.seed}});
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddGenerate(CLI::App& app, Run* run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("generate", "Continue a prompt");
+  AddModelOptions(*command, options->model);
+  auto* prompt = command->add_option("-p,--prompt", options->prompt, "The text to continue (default: a new document)");
+  command->add_option("--prompt-file", options->prompt_file, "Read it from a file; -: standard input")
+      ->type_name("FILE")
+      ->excludes(prompt);
+  command->add_option("-n,--tokens", options->generate.max_tokens, "At most so many tokens")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--stop", options->generate.stop, "Texts that end it; not shown")->type_name("TEXT…");
+  command->add_flag("--ignore-eos", options->generate.ignore_end_of_document, "Go on after the end of a document");
+  command->add_option("--state-in", options->state_in, "Continue from a saved state")->type_name("FILE");
+  command->add_option("--state-out", options->state_out, "Save the state at the end")->type_name("FILE");
+  AddSamplingOptions(*command, options->sampling);
+  command->add_flag("--json", options->json, "One JSON document with text, tokens and timings, instead of a stream");
+  command->callback([=] {
+    options->generate.keep_output = options->json;
+    *run = [=] { return RunGenerate(*options); };
+  });
+}
+
+}  // namespace tern
