@@ -102,6 +102,16 @@ struct Wkv7Token {
   HeadRow r, w, k, kk, kka;
 };
 
+/// The sums over the lanes of R vectors, four at once where there are four.
+template <int R>
+TERN_INLINE void SumEach(const Vec (&v)[R], float* to) {
+  if constexpr (R == 4) {
+    _mm_storeu_ps(to, Sum4(v[0], v[1], v[2], v[3]));
+  } else {
+    for (int g = 0; g < R; ++g) to[g] = Sum(v[g]);
+  }
+}
+
 /// Rows [i, i + R) of the state for one token.
 template <int R>
 TERN_INLINE void Wkv7Rows(const Wkv7Token& token, const float* v, float* S, int64_t N, float* y) {
@@ -111,9 +121,11 @@ TERN_INLINE void Wkv7Rows(const Wkv7Token& token, const float* v, float* S, int6
     const Vec kk = Load(token.kk.at + j);
     for (int g = 0; g < R; ++g) dot[g] = Fma(LoadUpTo(S + g * N + j, N - j), kk, dot[g]);
   }
+  float removal[R];
+  SumEach<R>(dot, removal);
   Vec removed[R], value[R];
   for (int g = 0; g < R; ++g) {
-    removed[g] = Set(Sum(dot[g]));
+    removed[g] = Set(removal[g]);
     value[g] = Set(v[g]);
     dot[g] = Zero();
   }
@@ -127,7 +139,7 @@ TERN_INLINE void Wkv7Rows(const Wkv7Token& token, const float* v, float* S, int6
       dot[g] = Fma(s, r, dot[g]);
     }
   }
-  for (int g = 0; g < R; ++g) y[g] = Sum(dot[g]);
+  SumEach<R>(dot, y);
 }
 
 void Wkv7(const Wkv7Args& args) {
