@@ -8,6 +8,9 @@
 namespace tern {
 namespace {
 
+/// Heads up to this size are fine in a model of any width.
+constexpr int64_t kLargestSmallHead = 256;
+
 class Reader {
  public:
   explicit Reader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -72,6 +75,10 @@ Status ReadHeads(const Reader& reader, ModelConfig* config) {
     return reader.Bad(*tensor, fmt::format("a number of heads that divides the attention's width {}", config->att_width));
   }
   config->head_size = config->att_width / config->heads;
+  // Bounds the state, which grows with the head size, by the weights, which the file really holds.
+  if (config->head_size > std::max<int64_t>(config->width, kLargestSmallHead)) {
+    return reader.Bad(*tensor, fmt::format("heads no larger than the width {}, not of {}", config->width, config->head_size));
+  }
   if (tensor->shape.size() >= 2 && tensor->shape[1] != 1 && tensor->shape[1] != config->head_size) {
     return reader.Bad(*tensor, fmt::format("[heads, head size] with product {}", config->att_width));
   }
