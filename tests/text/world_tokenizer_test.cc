@@ -106,6 +106,16 @@ TEST(WorldTokenizer, EncodesAsTheReferenceDoes) {
   EXPECT_THAT((*world)->Encode("\n\n"), ElementsAre(261));
   EXPECT_THAT((*world)->Encode("\n"), ElementsAre(11));
   EXPECT_THAT((*world)->Encode(std::string(129, ' ')), ElementsAre(65529, 33));
+  EXPECT_THAT((*world)->Encode("User: What is a tern?\012\012Assistant:"),
+              ElementsAre(24281, 59, 30031, 4600, 332, 32220, 64, 261, 5585, 41693, 59));
+  EXPECT_THAT((*world)->Encode("  hello   world\012\012  x"),
+              ElementsAre(267, 34550, 3340, 36017, 19241, 121));
+  EXPECT_THAT((*world)->Encode("\340\244\250\340\244\256\340\244\270\340\245\215\340\244\244\340\245\207 "
+                               "\344\270\226\347\225\214 \360\237\231\202"),
+              ElementsAre(9473, 9477, 9484, 9495, 9469, 9492, 33, 10267, 14610, 32845));
+  EXPECT_THAT((*world)->Encode("    def f(x):\012\011\011return  x   \012"),
+              ElementsAre(19250, 7334, 337, 41, 121, 501, 3324, 42178, 267, 121, 19249));
+  EXPECT_THAT((*world)->Encode("e\314\201\015\012\015\012"), ElementsAre(102, 2672, 19244));
   // Every token is the longest match of its own bytes.
   for (int32_t id = 1; id < (*world)->vocab_size(); ++id) {
     ASSERT_THAT((*world)->Encode((*world)->TokenBytes(id)), ElementsAre(id));
