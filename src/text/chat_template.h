@@ -12,9 +12,9 @@ namespace tern {
 /// The pieces of a written conversation. A conversation is FormatSystem (once, optional), then for each turn
 /// FormatUserTurn, the model's answer, and `turn_end`. A plain value: copy it and change what you like.
 ///
-///     User: What is a tern?⏎⏎Assistant:␣A bird.⏎⏎User: …
-///     └──┬──┘               └┬─┘└───┬────┘      └┬─┘
-///     user_prefix   user_suffix  assistant_prefix  turn_end
+///     User: What is a tern?\n\nAssistant: A bird.\n\nUser: …
+///     ^user_prefix         ^   ^                 ^turn_end
+///              user_suffix─┘   └─assistant_prefix, without the space
 struct ChatTemplate {
   std::string name;  ///< what ParseTemplateName takes: "raven", "world", "g1", "g1-think", "none"
 
