@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <mutex>
 
@@ -18,7 +19,6 @@ namespace tern {
 namespace {
 
 constexpr int64_t kChunk = 1 << 16;  // elements that a thread takes at a time
-constexpr float kLargestF16 = 65504.0f;
 
 size_t BytesOf(DType type, int64_t elements) {
   return static_cast<size_t>(*RowBytes(type, static_cast<uint64_t>(elements)));
@@ -54,6 +54,30 @@ bool ScaleFp16(float factor, std::byte* at) {
   const uint16_t scaled = FloatToFp16(exact);
   std::memcpy(at, &scaled, sizeof(scaled));
   return std::isnan(exact) || Fp16ToFloat(scaled) == exact;
+}
+
+// Which values a type cannot hold: those whose magnitude's bits lie strictly between the two.
+struct Misfit {
+  uint32_t above, below;
+  bool operator()(float value) const {
+    const uint32_t magnitude = std::bit_cast<uint32_t>(value) & 0x7fffffffu;
+    return (magnitude > above) & (magnitude < below);
+  }
+};
+
+Misfit MisfitOf(DType type) {
+  constexpr uint32_t kLargestF16 = std::bit_cast<uint32_t>(65504.0f);
+  constexpr uint32_t kInfinity = 0x7f800000u;
+  switch (type) {
+    case DType::kF32:
+      return {kInfinity, kInfinity};
+    case DType::kF16:
+      return {kLargestF16, kInfinity};
+    case DType::kBF16:
+      return {0x7f7f7fffu, kInfinity};  // the next float rounds to infinity
+    default:
+      return {kLargestF16, 0xffffffffu};  // blocks: infinity and NaN neither
+  }
 }
 
 class Conversion {
@@ -152,23 +176,16 @@ class Conversion {
     QuantizeRow(form_.dtype, values, out_.data() + BytesOf(form_.dtype, begin), n);
   }
 
-  bool Fits(float value) const {
-    if (form_.dtype == DType::kF32) return true;
-    if (Traits(form_.dtype).quantised) return std::abs(value) <= kLargestF16;
-    if (!std::isfinite(value)) return true;
-    if (form_.dtype == DType::kF16) return std::abs(value) <= kLargestF16;
-    return std::isfinite(Bf16ToFloat(FloatToBf16(value)));
-  }
-
   void Check(const float* values, int64_t begin, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-      if (Fits(values[i])) continue;
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (bad_index_ >= 0 && bad_index_ <= begin + i) return;
-      bad_index_ = begin + i;  // the first one, however many threads there are
-      bad_value_ = values[i];
-      return;
-    }
+    const Misfit misfit = MisfitOf(form_.dtype);
+    bool any = false;  // no early exit: a loop without branches is several times faster
+    for (int64_t i = 0; i < n; ++i) any |= misfit(values[i]);
+    if (!any) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const int64_t i = std::find_if(values, values + n, misfit) - values;
+    if (bad_index_ >= 0 && bad_index_ <= begin + i) return;
+    bad_index_ = begin + i;  // the first one, however many threads there are
+    bad_value_ = values[i];
   }
 
   Status Verdict() const {

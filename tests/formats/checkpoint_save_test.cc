@@ -352,6 +352,24 @@ TEST(CheckpointSave, ValuesThatATypeCannotHoldAreNamed) {
   }
 }
 
+TEST(CheckpointSave, TheLargestValuesOfATypeAreStillHeld) {
+  const TempDir dir;
+  const float kInf = std::numeric_limits<float>::infinity();
+  for (const auto& [value, type] : {std::pair(65504.0f, DType::kF16), std::pair(-65504.0f, DType::kQ8_0),
+                                    std::pair(-kInf, DType::kF16), std::pair(0x1.fep127f, DType::kBF16),
+                                    std::pair(kInf, DType::kBF16), std::pair(3.4e38f, DType::kF32)}) {
+    const Status status =
+        SaveCheckpoint(*WithValue(value), dir.File("out.gguf"), OptionsFor(Target::kGguf, type));
+    EXPECT_TRUE(status.ok()) << status.message();
+  }
+  for (const auto& [value, type] :
+       {std::pair(std::nextafter(65504.0f, kInf), DType::kF16),
+        std::pair(std::nextafter(65504.0f, kInf), DType::kQ8_0), std::pair(0x1.ffp127f, DType::kBF16)}) {
+    EXPECT_FALSE(
+        SaveCheckpoint(*WithValue(value), dir.File("out.gguf"), OptionsFor(Target::kGguf, type)).ok());
+  }
+}
+
 TEST(CheckpointSave, NanIsCopiedBitForBitAndKeptInPlainTypes) {
   const float nan = std::bit_cast<float>(0x7fa12345u);  // a payload that arithmetic would change
   const auto checkpoint = WithValue(nan);
