@@ -1,6 +1,5 @@
 // Which format a file has, by its first bytes, and where a folder keeps its model.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -120,8 +119,10 @@ Result<std::string> FindOnly(const fs::path& folder) {
   }
   if (names.size() > 1) {
     std::sort(names.begin(), names.end());
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
     return InvalidArgument(fmt::format("'{}' holds {} weight files ({}): name one of them", folder.string(),
-                                       names.size(), fmt::join(names, ", ")));
+                                       names.size(), list));
   }
   return (folder / names.front()).string();
 }

@@ -235,7 +235,7 @@ Status PickleMachine::StepStack(uint8_t opcode, bool* known) {
   uint8_t u8;
   uint32_t u32;
   uint64_t u64;
-  size_t items;
+  size_t items = 0;
   switch (opcode) {
     case kProto:
       if (!in_.Read(&u8)) return Bad("it is cut short");

@@ -1,8 +1,5 @@
 #include "tensor/shape.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 namespace tern {
 
 std::optional<int64_t> NumElements(const Shape& shape) {
@@ -25,6 +22,10 @@ std::optional<uint64_t> NumBytes(DType type, const Shape& shape) {
   return bytes;
 }
 
-std::string ToString(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string ToString(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
 
 }  // namespace tern
