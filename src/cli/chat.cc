@@ -1,5 +1,6 @@
 // tern chat: a conversation at the terminal.
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -104,8 +105,8 @@ class Chat {
     }
     while (auto line = editor_.Read("\nYou: ")) {
       const Status status = Handle(*line);
-      if (!status.ok() && status.code() != StatusCode::kCancelled) fmt::print(stderr, "tern: {}\n", status.message());
       if (!status.ok() && !editor_.terminal()) return status;  // a script must not go on after a failure
+      if (!status.ok() && status.code() != StatusCode::kCancelled) fmt::print(stderr, "tern: {}\n", status.message());
       ClearInterrupt();
     }
     return OkStatus();
@@ -154,9 +155,15 @@ class Chat {
 
   void PrintAnswer(const std::string& user, const GenerateResult& result) {
     const SplitText split = SplitAnswer(conversation_.chat(), result.text);
-    const nlohmann::ordered_json line = {{"user", user},           {"thinking", split.thinking},
-                                         {"answer", split.answer}, {"stop", Name(result.reason)},
-                                         {"tokens", result.generated}, {"seconds", result.seconds}};
+    PrintLine({{"user", user},
+               {"thinking", split.thinking},
+               {"answer", split.answer},
+               {"stop", Name(result.reason)},
+               {"tokens", result.generated},
+               {"seconds", result.seconds}});
+  }
+
+  static void PrintLine(const nlohmann::ordered_json& line) {
     std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n" << std::flush;
   }
 
@@ -192,7 +199,11 @@ class Chat {
                                      return !Interrupted();
                                    }));
     if (options_.json) {
-      PrintAnswer(text, result);
+      PrintLine({{"prompt", text},
+                 {"text", result.text},
+                 {"stop", Name(result.reason)},
+                 {"tokens", result.generated},
+                 {"seconds", result.seconds}});
     } else {
       std::cout << "\n";
     }
@@ -228,7 +239,7 @@ class Chat {
     const std::string name = text.substr(0, cut), value = cut == std::string::npos ? "" : text.substr(cut + 1);
     char* end = nullptr;
     const double number = std::strtod(value.c_str(), &end);
-    if (value.empty() || *end != '\0') return InvalidArgument(fmt::format("+set {}: '{}' is no number", name, value));
+    if (value.empty() || *end != '\0' || !std::isfinite(number)) return InvalidArgument(fmt::format("+set {}: '{}' is no number", name, value));
     if (const auto it = numbers.find(name); it != numbers.end()) {
       *it->second = static_cast<float>(number);
     } else if (number != static_cast<double>(static_cast<int64_t>(std::clamp(number, -1e15, 1e15)))) {
@@ -238,6 +249,7 @@ class Chat {
     } else if (name == "seed") {
       changed.seed = static_cast<uint64_t>(static_cast<int64_t>(number));
     } else if (name == "tokens") {
+      if (number < 1) return InvalidArgument(fmt::format("+set tokens: '{}' is less than 1", value));
       options_.max_tokens = static_cast<int64_t>(number);
     } else {
       return InvalidArgument(fmt::format("+set: there is no option '{}'; +set alone lists them", name));

@@ -39,6 +39,8 @@ void AddModelOptions(CLI::App& command, ModelOptions& options) {
                      "Vocabulary: rwkv_vocab_*.txt, a tokenizer.json, or the word bytes (default: found by itself)")
       ->type_name("FILE");
   AddThreads(command, options.threads);
+  command.add_flag("--mmap", options.mapped,
+                   "Use the weights in the mapped file instead of a copy in huge pages (slower, but shared and lazy)");
 }
 
 void AddSamplingOptions(CLI::App& command, SamplingOptions& s) {
@@ -95,7 +97,7 @@ Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
     if (from_environment == nullptr || *from_environment == '\0') return InvalidArgument(HowToGetAModel());
     path = from_environment;
   }
-  return Model::Load(path);
+  return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto);
 }
 
 Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model) {

@@ -18,9 +18,10 @@
 namespace tern {
 
 struct ModelOptions {
-  std::string model;      ///< --model
-  std::string tokenizer;  ///< --tokenizer, or empty: look for it
+  std::string model = {};      ///< --model
+  std::string tokenizer = {};  ///< --tokenizer, or empty: look for it
   int threads = 0;        ///< --threads; 0: all cores
+  bool mapped = false;    ///< --mmap
 };
 
 /// Adds --model, --tokenizer and --threads.

@@ -90,8 +90,8 @@ void PrintTable(const nlohmann::ordered_json& j) {
 }
 
 Status RunInfo(const Options& options) {
-  TERN_ASSIGN_OR_RETURN(auto model, LoadModel({.model = options.file, .tokenizer = {}, .threads = 0}));
-  auto found = LoadModelTokenizer({.model = options.file, .tokenizer = options.tokenizer, .threads = 0}, *model);
+  TERN_ASSIGN_OR_RETURN(auto model, LoadModel({.model = options.file, .mapped = true}));
+  auto found = LoadModelTokenizer({.model = options.file, .tokenizer = options.tokenizer}, *model);
   const std::string tokenizer =
       found.ok() ? std::string((*found)->name()) : std::string("no tokenizer found: use --tokenizer");
   nlohmann::ordered_json j = Describe(*model, tokenizer);

@@ -38,8 +38,26 @@ Status RunTokenize(const Options& options) {
   return OkStatus();
 }
 
+/// The ids of {"tokens": […]}, as tokenize --json writes them.
+Result<std::vector<int32_t>> ParseJsonIds(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto tokens = json.is_object() ? json.find("tokens") : json.end();
+  if (tokens == json.end() || !tokens->is_array()) return InvalidArgument("expected {\"tokens\": [ID, …]}");
+  std::vector<int32_t> ids;
+  for (const auto& id : *tokens) {
+    if (!id.is_number_unsigned() || id.get<uint64_t>() > 999'999'999) {
+      return InvalidArgument(fmt::format("{} is no token id", id.dump()));
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
 /// Ids separated by spaces, commas, line breaks or brackets, so that the output of tokenize, plain or JSON, goes in.
 Result<std::vector<int32_t>> ParseIds(const std::string& text) {
+  if (const size_t first = text.find_first_not_of(" \t\r\n"); first != std::string::npos && text[first] == '{') {
+    return ParseJsonIds(text);
+  }
   std::vector<int32_t> ids;
   for (size_t i = 0; i < text.size();) {
     if (std::string_view(" ,\t\r\n[]").find(text[i]) != std::string_view::npos) {

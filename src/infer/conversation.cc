@@ -26,9 +26,9 @@ Conversation::Conversation(std::shared_ptr<const Model> model, std::shared_ptr<c
       session_(std::move(model)),
       sampler_(std::move(sampling), tokenizer_.get()) {}
 
-void Conversation::GoTo(const Place& place) {
-  session_.Restore(place.session);
-  sampler_ = place.sampler;
+void Conversation::GoBack(const Kept& kept) {
+  session_.Restore(kept.before_user);
+  sampler_.set_place(kept.sampler);
 }
 
 Status Conversation::FeedText(std::string_view text, const FeedProgress& progress) {
@@ -40,19 +40,19 @@ Result<GenerateResult> Conversation::Say(std::string_view user, int64_t max_toke
   std::string text = turns_.empty() ? FormatSystem(chat_, system_) : std::string();
   text += FormatUserTurn(chat_, user);
   if (text.empty() && session_.logits().empty()) return InvalidArgument("there is nothing to answer");
-  Kept kept{Here(), Here()};
+  Kept kept{session_.Take(), sampler_.place(), {}};
   const Status read = FeedText(text, progress);
   if (!read.ok()) {
-    GoTo(kept.before_user);
+    GoBack(kept);
     return read;
   }
-  kept.before_answer = Here();
+  kept.before_answer = session_.Take();
   kept_.push_back(std::move(kept));
   if (kept_.size() > kKeptTurns) kept_.pop_front();
   turns_.push_back({std::string(user), {}});
   auto answer = Answer(max_tokens, on_text);
   if (!answer.ok()) {
-    GoTo(kept_.back().before_user);
+    GoBack(kept_.back());
     kept_.pop_back();
     turns_.pop_back();
   }
@@ -63,23 +63,28 @@ Result<GenerateResult> Conversation::Answer(int64_t max_tokens, OnText on_text) 
   sampler_.ResetPenalties();  // as pip rwkv's chats do: an answer's repetitions are its own
   const GenerateOptions options = StopsOf(chat_, *tokenizer_, max_tokens);
   TERN_ASSIGN_OR_RETURN(GenerateResult result, Generate(session_, sampler_, *tokenizer_, options, on_text));
-  turns_.back().answer = result.text;
   if (!std::string_view(result.text).ends_with(chat_.turn_end)) TERN_RETURN_IF_ERROR(FeedText(chat_.turn_end, {}));
+  turns_.back().answer = result.text;
   return result;
 }
 
 Result<GenerateResult> Conversation::Retry(int64_t max_tokens, OnText on_text) {
   if (kept_.empty()) return InvalidArgument("there is no answer to try again");
-  // The random numbers go on: from the same place they would give the same answer.
-  const Sampler::Place random = sampler_.place();
-  GoTo(kept_.back().before_answer);
-  sampler_.set_place(random);
-  return Answer(max_tokens, on_text);
+  Session old_session = session_.Fork();
+  const Sampler::Place old_sampler = sampler_.place();
+  // The session alone goes back; the random numbers go on, or they would give the same answer.
+  session_.Restore(kept_.back().before_answer);
+  auto answer = Answer(max_tokens, on_text);
+  if (!answer.ok()) {
+    session_ = std::move(old_session);
+    sampler_.set_place(old_sampler);
+  }
+  return answer;
 }
 
 Status Conversation::Undo() {
   if (kept_.empty()) return InvalidArgument("there is no turn to take back");
-  GoTo(kept_.back().before_user);
+  GoBack(kept_.back());
   kept_.pop_back();
   turns_.pop_back();
   return OkStatus();
@@ -95,6 +100,7 @@ void Conversation::Reset() {
 Status Conversation::SetSampling(const SamplingOptions& options) {
   TERN_RETURN_IF_ERROR(Validate(options));
   sampler_ = Sampler(options, tokenizer_.get());
+  for (Kept& kept : kept_) kept.sampler = sampler_.place();
   return OkStatus();
 }
 
@@ -110,7 +116,7 @@ Status Conversation::Load(const std::string& path) {
   TERN_ASSIGN_OR_RETURN(const SavedState peek,
                         LoadState(path, session_.model().config(), session_.model().Hash()));
   const auto note = nlohmann::json::parse(peek.note, nullptr, /*allow_exceptions=*/false);
-  if (!note.is_object() || note.value("kind", "") != kKind) {
+  if (!note.is_object() || !note.contains("kind") || note["kind"] != kKind) {
     return InvalidArgument(fmt::format("'{}' is a saved state, but not one of a conversation", path));
   }
   Sampler sampler = sampler_;
@@ -120,7 +126,8 @@ Status Conversation::Load(const std::string& path) {
     name = note.at("template").get<std::string>();
     system = note.at("system").get<std::string>();
     for (const auto& turn : note.at("turns")) turns.push_back({turn.at("user"), turn.at("answer")});
-    TERN_RETURN_IF_ERROR(SamplerFromJson(note.at("sampler").dump(), &sampler));
+    TERN_RETURN_IF_ERROR(
+        SamplerFromJson(note.at("sampler").dump(), &sampler).WithContext(fmt::format("the conversation in '{}'", path)));
   } catch (const nlohmann::json::exception& error) {
     return Corrupt(fmt::format("the conversation in '{}' cannot be read: {}", path, error.what()));
   }
@@ -148,6 +155,7 @@ Status SamplerFromJson(std::string_view text, Sampler* sampler) {
     json.at("random").get_to(place.random);
     json.at("occurrences").get_to(place.occurrences);
     json.at("mirostat_mu").get_to(place.mirostat_mu);
+    if (place.random == std::array<uint64_t, 4>{}) return Corrupt("the saved sampler's random numbers are all zero");
     sampler->set_place(place);
     return OkStatus();
   } catch (const nlohmann::json::exception& error) {

@@ -30,7 +30,8 @@ class Conversation {
   /// Reads a user's turn and writes the answer, streamed. When `on_text` stops it, what was said so far stays the
   /// answer. When reading is stopped or fails, the conversation is as before.
   Result<GenerateResult> Say(std::string_view user, int64_t max_tokens, const FeedProgress& progress, OnText on_text);
-  /// Throws the last answer away and writes another one. InvalidArgument when there is none.
+  /// Throws the last answer away and writes another one. InvalidArgument when there is none. On an error the old one
+  /// stays.
   Result<GenerateResult> Retry(int64_t max_tokens, OnText on_text);
   /// Takes the last turn back, question and answer; as far back as kKeptTurns. InvalidArgument when there is none.
   Status Undo();
@@ -45,25 +46,21 @@ class Conversation {
   const std::vector<Turn>& turns() const { return turns_; }
   const ChatTemplate& chat() const { return chat_; }
   const SamplingOptions& sampling() const { return sampler_.options(); }
-  /// New options from the next token on; the random numbers begin anew at options.seed.
+  /// New options from the next token on; the random numbers begin anew at options.seed, after Undo as well.
   Status SetSampling(const SamplingOptions& options);
   const Session& session() const { return session_; }
 
   static constexpr size_t kKeptTurns = 8;
 
  private:
-  /// A place before a turn, or before an answer.
-  struct Place {
-    Snapshot session;
-    Sampler sampler;
-  };
+  /// The way back over a turn. The sampling options are not part of it: they are the person's latest.
   struct Kept {
-    Place before_user;    ///< for Undo
-    Place before_answer;  ///< for Retry
+    Snapshot before_user;    ///< for Undo
+    Sampler::Place sampler;  ///< the same
+    Snapshot before_answer;  ///< for Retry
   };
 
-  Place Here() const { return {session_.Take(), sampler_}; }
-  void GoTo(const Place& place);
+  void GoBack(const Kept& kept);
   Status FeedText(std::string_view text, const FeedProgress& progress);
   Result<GenerateResult> Answer(int64_t max_tokens, OnText on_text);
 

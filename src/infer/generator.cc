@@ -35,12 +35,9 @@ class Loop {
       TERN_ASSIGN_OR_RETURN(const bool more, Step());
       if (!more) break;
     }
-    if (!stops_.stopped()) {
-      const std::string rest = stops_.Finish();
-      shown_ += rest.size();
-      Show(utf8_.Push(rest));
-    }
-    Show(utf8_.Finish());
+    std::string rest = utf8_.Push(stops_.Finish());
+    rest += utf8_.Finish();
+    if (!rest.empty()) Show(rest);
     result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     return std::move(result_);
   }
@@ -90,7 +87,7 @@ class Loop {
 
   bool Show(const std::string& text) {
     if (options_.keep_output) result_.text += text;
-    return text.empty() || on_text_(text);
+    return on_text_(text);
   }
 
   /// Drops what a later stop text can no longer reach.

@@ -33,7 +33,9 @@ struct GenerateResult {
   double seconds = 0;  ///< of sampling and decoding
 };
 
-/// Receives text as it becomes certain: whole UTF-8 characters, never part of a stop text. false stops.
+/// Receives text as it becomes certain: whole UTF-8 characters, never part of a stop text. Called at least once
+/// per token of the text, with nothing where a token made nothing certain, so that false always
+/// stops (what a stop text held back may follow once).
 using OnText = FunctionRef<bool(std::string_view)>;
 
 /// Continues a session that has read at least one token. Afterwards the session has read exactly the text

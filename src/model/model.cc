@@ -87,21 +87,22 @@ void Batch::Clear() {
 
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::Load(const std::string& path) {
+Result<std::shared_ptr<const Model>> Model::Load(const std::string& path, Placement placement) {
   TERN_ASSIGN_OR_RETURN(auto checkpoint, OpenCheckpoint(path));
-  return FromCheckpoint(std::move(checkpoint));
+  return FromCheckpoint(std::move(checkpoint), placement);
 }
 
-Result<std::shared_ptr<const Model>> Model::FromCheckpoint(std::shared_ptr<const Checkpoint> checkpoint) {
+Result<std::shared_ptr<const Model>> Model::FromCheckpoint(std::shared_ptr<const Checkpoint> checkpoint,
+                                                           Placement placement) {
   std::shared_ptr<Model> model(new Model());
   model->checkpoint_ = std::move(checkpoint);
   TERN_ASSIGN_OR_RETURN(model->config_, ReadConfig(*model->checkpoint_));
-  TERN_RETURN_IF_ERROR(model->LoadWeights());
+  TERN_RETURN_IF_ERROR(model->LoadWeights(placement));
   return std::shared_ptr<const Model>(std::move(model));
 }
 
-Status Model::LoadWeights() {
-  WeightLoader loader(*checkpoint_);
+Status Model::LoadWeights(Placement placement) {
+  WeightLoader loader(*checkpoint_, placement);
   const int64_t C = config_.width, V = config_.vocab;
   loader.Matrix("emb.weight", emb_, V, C, Role::kEmbedding);
   loader.Norm("blocks.0.ln0", ln0_, C);
@@ -111,6 +112,7 @@ Status Model::LoadWeights() {
   loader.Matrix("head.weight", head_, V, C, Role::kHead);
   TERN_RETURN_IF_ERROR(loader.status());
   MeasureFootprint(loader);
+  arena_ = loader.TakeArena();
   architecture_->Prepare();
   return OkStatus();
 }

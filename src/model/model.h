@@ -57,9 +57,10 @@ struct Footprint {
 class Model {
  public:
   /// Opens a weight file (or a folder with one) and checks every tensor's shape against the others. The file stays
-  /// mapped; matrices are used where they lie.
-  static Result<std::shared_ptr<const Model>> Load(const std::string& path);
-  static Result<std::shared_ptr<const Model>> FromCheckpoint(std::shared_ptr<const Checkpoint> checkpoint);
+  /// mapped; `placement` says whether matrices are used there.
+  static Result<std::shared_ptr<const Model>> Load(const std::string& path, Placement placement = Placement::kAuto);
+  static Result<std::shared_ptr<const Model>> FromCheckpoint(std::shared_ptr<const Checkpoint> checkpoint,
+                                                             Placement placement = Placement::kAuto);
   ~Model();
 
   const ModelConfig& config() const { return config_; }
@@ -81,12 +82,13 @@ class Model {
 
  private:
   Model() = default;
-  Status LoadWeights();
+  Status LoadWeights(Placement placement);
   void Embed(std::span<const int32_t> tokens, float* x) const;
   void MeasureFootprint(const WeightLoader& loader);
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   ModelConfig config_;
+  PageBuffer arena_;                 ///< what matrices were copied into
   MatrixParam emb_, head_;           ///< [V, C] both
   LayerNormParam ln0_, ln_out_;      ///< [C]
   std::unique_ptr<Architecture> architecture_;

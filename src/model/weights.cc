@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "base/bytes.h"
+#include "base/parallel.h"
 #include "tensor/quant.h"
 
 namespace tern {
@@ -45,7 +45,42 @@ bool SameUpToOnes(const Shape& a, const Shape& b) {
   return x == y;
 }
 
+/// Every matrix in the arena begins at a cache line.
+constexpr size_t kArenaAlignment = 64;
+
+size_t ArenaBytes(size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+
+/// Room for every matrix but the embedding, of which a token reads one row only.
+size_t ArenaSize(const Checkpoint& checkpoint) {
+  size_t size = 0;
+  for (const CheckpointTensor& tensor : checkpoint.tensors()) {
+    if (tensor.shape.size() >= 2 && tensor.name != "emb.weight") size += ArenaBytes(tensor.bytes.size());
+  }
+  return size;
+}
+
 }  // namespace
+
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, Placement placement) : checkpoint_(checkpoint) {
+  if (placement == Placement::kMapped) return;
+  const size_t size = ArenaSize(checkpoint);
+  // A quarter is left for the file's own pages, states and everybody else.
+  if (size <= AvailableMemory() / 4 * 3) arena_ = PageBuffer(size);
+}
+
+/// A copy in huge pages; the pages of the file that it came from leave this process. Null without an arena.
+const std::byte* WeightLoader::CopyToArena(std::span<const std::byte> bytes) {
+  if (arena_.size() - arena_used_ < bytes.size()) return nullptr;
+  std::byte* copy = arena_.data() + arena_used_;
+  arena_used_ += ArenaBytes(bytes.size());
+  constexpr int64_t kPiece = 4 << 20;  // bounds what is resident twice
+  ParallelFor(static_cast<int64_t>(bytes.size()), kPiece, [&](int64_t begin, int64_t end) {
+    const auto piece = bytes.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    std::memcpy(copy + begin, piece.data(), piece.size());
+    checkpoint_.source().Forget(piece);
+  });
+  return copy;
+}
 
 const CheckpointTensor* WeightLoader::Get(const std::string& name) {
   if (!status_.ok()) return nullptr;
@@ -95,7 +130,11 @@ void WeightLoader::Place(const CheckpointTensor& tensor, std::span<const std::by
                          MatrixParam& param, int64_t out, int64_t in) {
   param.scale = tensor.scale;
   param.view = {tensor.dtype, out, in, bytes.data()};
-  if (rows_are_outputs) return;
+  if (rows_are_outputs) {
+    const std::byte* copy = tensor.name == "emb.weight" ? nullptr : CopyToArena(bytes);
+    if (copy != nullptr) param.view.data = copy;
+    return;
+  }
   // The file has [in, out]; products want [out, in].
   const DTypeTraits& traits = Traits(tensor.dtype);
   const auto src_row_bytes = static_cast<size_t>(RowBytes(tensor.dtype, static_cast<uint64_t>(out)).value_or(0));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "formats/checkpoint.h"
 #include "kernels/ops.h"
@@ -64,10 +65,16 @@ class TensorVisitor {
   }
 };
 
+/// Where matrices are used from.
+enum class Placement {
+  kAuto,    ///< copied into huge pages when they fit well into the free memory, else mapped
+  kMapped,  ///< in the mapped file: starts at once, shares its pages with other processes
+};
+
 /// Fills parameters from a checkpoint. Keeps the first error and does nothing after it.
 class WeightLoader : public TensorVisitor {
  public:
-  explicit WeightLoader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  WeightLoader(const Checkpoint& checkpoint, Placement placement);
 
   void Vector(const std::string& name, VectorParam& param, const Shape& shape, Role role, Encoding wanted) override;
   void Matrix(const std::string& name, MatrixParam& param, int64_t out, int64_t in, Role role) override;
@@ -76,6 +83,8 @@ class WeightLoader : public TensorVisitor {
   bool Has(const std::string& name) const override { return checkpoint_.Find(name) != nullptr; }
 
   const Status& status() const { return status_; }
+  /// The memory that matrices were copied into; must outlive them. Empty when they are mapped.
+  PageBuffer TakeArena() { return std::move(arena_); }
   /// Elements and bytes (as stored) of all tensors loaded so far.
   int64_t parameters() const { return parameters_; }
   uint64_t stored_bytes() const { return stored_bytes_; }
@@ -85,9 +94,12 @@ class WeightLoader : public TensorVisitor {
   void Fail(const CheckpointTensor& tensor, const std::string& expected);
   void Place(const CheckpointTensor& tensor, std::span<const std::byte> bytes, bool rows_are_outputs, MatrixParam& param,
              int64_t out, int64_t in);
+  const std::byte* CopyToArena(std::span<const std::byte> bytes);
 
   const Checkpoint& checkpoint_;
   Status status_;
+  PageBuffer arena_;
+  size_t arena_used_ = 0;
   int64_t parameters_ = 0;
   uint64_t stored_bytes_ = 0;
 };
