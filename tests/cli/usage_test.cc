@@ -1,0 +1,167 @@
+// Help, and what the program says when it is asked for something that is not there.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/cli/cli_testing.h"
+
+namespace tern {
+namespace {
+
+using testing::ExpectOneLine;
+using ::testing::HasSubstr;
+using testing::Outcome;
+using testing::Output;
+using testing::Process;
+using testing::RunTern;
+
+class Usage : public testing::CliTest {};
+
+const std::vector<std::string> kModelOptions = {"--model", "--tokenizer", "--threads"};
+const std::vector<std::string> kSamplingOptions = {
+    "--temperature",  "--top-p",     "--top-k",         "--min-p",     "--typical-p",
+    "--presence",     "--frequency", "--penalty-decay", "--mirostat",  "--mirostat-tau",
+    "--mirostat-eta", "--seed",      "--ban",           "--logit-bias"};
+
+TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
+  struct Command {
+    const char* name;
+    bool model, sampling;
+    std::vector<std::string> options;
+  };
+  const std::vector<Command> commands = {
+      {"generate",
+       true,
+       true,
+       {"--prompt", "--prompt-file", "--tokens", "--stop", "--ignore-eos", "--state-in", "--state-out",
+        "--json"}},
+      {"chat",
+       true,
+       true,
+       {"--template", "--system", "--load", "--tokens", "--json", "+reset", "+retry", "+undo", "+gen",
+        "+save", "+load", "+set", "+help", "Ctrl-C", "Ctrl-D"}},
+      {"info", false, false, {"file", "--tokenizer", "--tensors", "--json"}},
+      {"logits", true, false, {"--tokens", "--chunk", "--json"}},
+      {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text"}},
+      {"detokenize", false, false, {"--tokenizer", "--file", "--json", "ids"}},
+      {"convert",
+       false,
+       false,
+       {"in", "out", "--type", "--names", "--tokenizer", "--threads", "--json", ".gguf", "q8_0", "q6_k"}}};
+  const std::string all = Output({"--help"});
+  for (const Command& command : commands) {
+    EXPECT_THAT(all, HasSubstr(command.name));
+    const std::string help = Output({command.name, "--help"});
+    for (const std::string& option : command.options) EXPECT_THAT(help, HasSubstr(option)) << command.name;
+    if (command.model) {
+      for (const std::string& option : kModelOptions) EXPECT_THAT(help, HasSubstr(option)) << command.name;
+    }
+    if (command.sampling) {
+      for (const std::string& option : kSamplingOptions) EXPECT_THAT(help, HasSubstr(option)) << command.name;
+    }
+  }
+  EXPECT_THAT(Output({"--version"}), HasSubstr("."));
+}
+
+TEST_F(Usage, RefusesWhatItDoesNotKnowInOneLine) {
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"levitate"},
+      {"--levitate"},
+      {"generate", "--levitate"},
+      {"generate", "-m", model_, "-n", "many"},
+      {"generate", "-m", model_, "-n", "-1"},
+      {"generate", "-m", model_, "--threads", "0"},
+      {"generate", "-m", model_, "--logit-bias", "5"},
+      {"generate", "-m", model_, "--logit-bias", "5:x"},
+      {"generate", "-m", model_, "--temperature", "-1"},
+      {"generate", "-m", model_, "--top-p", "1.5"},
+      {"generate", "-m", model_, "--stop", ""},
+      {"generate", "-m", model_, "-p", "a", "--prompt-file", "b"},
+      {"generate", "-m", model_, "--ban", "300"},
+      {"chat", "-m", model_, "--template", "poem"},
+      {"info"},
+      {"logits", "-m", model_},
+      {"logits", "-m", model_, "--tokens", "1,256"},
+      {"logits", "-m", model_, "--tokens", "1,x"},
+      {"logits", "-m", model_, "--tokens", "1", "--chunk", "0"},
+      {"tokenize", "text"},
+      {"detokenize", "--tokenizer", "bytes", "256"},
+      {"convert", model_},
+      {"convert", model_, "out.zip"},
+      {"convert", model_, "out.gguf", "--type", "q3_k"},
+      {"convert", model_, "out.st", "--names", "poems"}};
+  for (const auto& arguments : wrong) {
+    SCOPED_TRACE(::testing::PrintToString(arguments));
+    const Outcome outcome = RunTern(arguments);
+    ExpectOneLine(outcome, "");
+    EXPECT_EQ(outcome.code, 2);
+  }
+}
+
+TEST_F(Usage, SaysHowToGetAModelInThreeLines) {
+  for (const char* command : {"generate", "chat"}) {
+    const Outcome outcome = RunTern({command});
+    EXPECT_GT(outcome.code, 0);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, HasSubstr("no model given"));
+    EXPECT_THAT(outcome.err, HasSubstr("https://"));
+    EXPECT_THAT(outcome.err, HasSubstr("--model"));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3) << outcome.err;
+  }
+  const Outcome given = Process({"generate", "-n", "1"}, {.environment = {"TERN_MODEL=" + model_}}).Finish();
+  EXPECT_EQ(given.code, 0) << given.err;
+}
+
+TEST_F(Usage, NamesTheFileThatIsNoModel) {
+  WriteText("text.pth", "Once upon a time there was a tern.\n");
+  WriteText("text.bin", "Once upon a time there was a tern.\n");
+  WriteText("empty.safetensors", "");
+  for (const char* extension : {".pth", ".st", ".gguf", ".bin"}) {
+    if (extension != std::string(".pth"))
+      Output({"convert", model_, File(std::string("good") + extension), "--json"});
+    const std::string good =
+        Text(extension == std::string(".pth") ? "model.pth" : std::string("good") + extension);
+    WriteText(std::string("cut") + extension, good.substr(0, good.size() * 2 / 3));
+  }
+  const std::vector<std::string> bad = {"absent.pth", "text.pth", "text.bin", "empty.safetensors",
+                                        "cut.pth",    "cut.st",   "cut.gguf", "cut.bin"};
+  for (const std::string& name : bad) {
+    SCOPED_TRACE(name);
+    ExpectOneLine(RunTern({"generate", "-m", File(name), "-p", "x"}), name);
+    ExpectOneLine(RunTern({"info", File(name), "--json"}), name);
+  }
+  ExpectOneLine(RunTern({"generate", "-m", dir_.path()}), dir_.path());
+  ExpectOneLine(RunTern({"chat", "-m", File("cut.gguf")}, "hello\n"), "cut.gguf");
+  ExpectOneLine(RunTern({"logits", "-m", File("cut.st"), "--tokens", "1", "--json"}), "cut.st");
+}
+
+TEST_F(Usage, NamesOtherFilesThatCannotBeRead) {
+  ExpectOneLine(RunTern({"generate", "-m", model_, "--prompt-file", File("absent.txt")}), "absent.txt");
+  ExpectOneLine(RunTern({"generate", "-m", model_, "--prompt-file", dir_.path()}), dir_.path());
+  ExpectOneLine(RunTern({"generate", "-m", model_, "--state-in", File("absent.state")}), "absent.state");
+  ExpectOneLine(RunTern({"generate", "-m", model_, "--state-in", model_}), "model.pth");
+  ExpectOneLine(RunTern({"generate", "-m", model_, "--tokenizer", File("absent.txt")}), "absent.txt");
+  ExpectOneLine(RunTern({"generate", "-m", model_, "--tokenizer", model_}), "model.pth");
+  ExpectOneLine(RunTern({"chat", "-m", model_, "--load", File("absent.chat")}), "absent.chat");
+  ExpectOneLine(RunTern({"tokenize", "--tokenizer", "bytes", "--file", File("absent.txt")}), "absent.txt");
+}
+
+TEST_F(Usage, SaysWhenItsOutputCannotBeWritten) {
+  const auto to_full_disk = [] {
+    const int full = ::open("/dev/full", O_WRONLY);
+    ::dup2(full, STDOUT_FILENO);
+  };
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"generate", "-m", model_, "-n", "5"},
+                                             {"info", model_, "--json"},
+                                             {"tokenize", "--tokenizer", "bytes", "abc"}}) {
+    SCOPED_TRACE(arguments[0]);
+    ExpectOneLine(Process(arguments, {.before_exec = to_full_disk}).Finish(), "standard output");
+  }
+}
+
+}  // namespace
+}  // namespace tern
