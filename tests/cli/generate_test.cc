@@ -147,13 +147,14 @@ TEST_F(GenerateCommand, StopsAtAnInterruptAndKeepsWhatItWrote) {
 }
 
 TEST_F(GenerateCommand, StopsReadingAtAnInterrupt) {
-  // 8 MB of prompt take a while; the program reads its standard input first, so wait for its progress.
-  Process process(With({"--prompt-file", "-", "-n", "1"}), {.input = std::string(8 << 20, 'x')});
-  ASSERT_TRUE(process.WaitForError("reading: "));
+  // 8 MB of prompt take a while; on a terminal its progress shows soon.
+  WriteText("long.txt", std::string(8 << 20, 'x'));
+  Process process(With({"--prompt-file", File("long.txt"), "-n", "1"}), {.terminal = true});
+  ASSERT_TRUE(process.WaitForText("reading [")) << process.out();
   process.Signal(SIGINT);
   const Outcome outcome = process.Finish();
-  EXPECT_EQ(outcome.code, 130);
-  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.code, 130) << outcome.out;
+  EXPECT_THAT(outcome.out, ::testing::EndsWith("\r\x1b[K")) << "the bar is wiped away and nothing follows";
 }
 
 TEST_F(GenerateCommand, EndsQuietlyWhenNobodyReads) {

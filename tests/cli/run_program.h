@@ -32,7 +32,6 @@ struct ProcessOptions {
   std::vector<std::string> environment = {};
   bool terminal =
       false;  ///< a terminal of its own as standard input, output and error; output comes as `out`
-  bool keep_input_open = false;
   std::function<void()> before_exec = {};  ///< runs in the child
 };
 
@@ -64,7 +63,7 @@ class Process {
 
   void Signal(int signal) const { ::kill(pid_, signal); }
   void CloseOutput() { Close(std::exchange(out_, -1)); }
-  /// Types on the terminal, or writes to the open input.
+  /// Types on the terminal.
   void Type(const std::string& text) const {
     EXPECT_EQ(::write(in_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }
@@ -92,13 +91,6 @@ class Process {
     }
     return false;
   }
-  bool WaitForError(const std::string& text) {
-    while (err_text_.find(text) == std::string::npos) {
-      if (!Pump()) return false;
-    }
-    return true;
-  }
-
   /// Reads all output and waits for the end.
   Outcome Finish() {
     while (Pump()) {
@@ -148,7 +140,7 @@ class Process {
 
   /// Moves what can be moved; false when both outputs have ended.
   bool Pump() {
-    const bool feeding = !options_.terminal && !options_.keep_input_open && in_ >= 0;
+    const bool feeding = !options_.terminal && in_ >= 0;
     if (feeding && fed_ == options_.input.size()) Close(std::exchange(in_, -1));
     pollfd fds[3] = {{out_, POLLIN, 0}, {err_, POLLIN, 0}, {feeding ? in_ : -1, POLLOUT, 0}};
     if (out_ < 0 && err_ < 0) return false;
