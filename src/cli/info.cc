@@ -83,8 +83,8 @@ void PrintTable(const nlohmann::ordered_json& j) {
   }
   line("weights", HumanBytes(number("weight_bytes")));
   line("state", HumanBytes(number("state_bytes")) + " per sequence, whatever its length");
-  line("per token", fmt::format("{} read, {:.2f} GFLOP", HumanBytes(number("bytes_per_token")),
-                                static_cast<double>(number("flop_per_token")) / 1e9));
+  line("per token", fmt::format("{} read, {:.3g} MFLOP", HumanBytes(number("bytes_per_token")),
+                                static_cast<double>(number("flop_per_token")) / 1e6));
   line("memory", HumanBytes(number("predicted_memory_bytes")) + " predicted");
   line("kernels", j["kernels"].get<std::string>() + " on " + j["cpu"].get<std::string>());
 }

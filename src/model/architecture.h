@@ -9,6 +9,12 @@
 
 namespace tern {
 
+/// What a layer has in every generation, around its TimeMix.
+struct BlockWeights {
+  LayerNormParam ln1, ln2;  ///< [C]
+  ChannelMixParam ffn;
+};
+
 /// The layers of one model. Everything around them (embedding, ln0, ln_out, head) is the same in all generations and
 /// lives in model.cc.
 class Architecture {
@@ -19,7 +25,12 @@ class Architecture {
   /// Called once after the weights are filled: values that are derived from them.
   virtual void Prepare() {}
   /// x [T, C] ← x + TimeMix(ln1(x)), then x ← x + ChannelMix(ln2(x)); updates the states. Thread-safe.
-  virtual void Layer(Pass& pass, int64_t layer, float* x) const = 0;
+  void Layer(Pass& pass, int64_t layer, float* x) const;
+
+ protected:
+  virtual const BlockWeights& Block(int64_t layer) const = 0;
+  /// residual [T, C] += TimeMix(x), for the normalised x [T, C].
+  virtual void TimeMix(Pass& pass, int64_t layer, const float* x, float* residual) const = 0;
 };
 
 std::unique_ptr<Architecture> MakeRwkv4(const ModelConfig& config);

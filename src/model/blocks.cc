@@ -21,7 +21,8 @@ void ForEachRow(const Pass& pass, FunctionRef<void(int64_t)> fn) {
 
 void ForEachHead(const Pass& pass, FunctionRef<void(int64_t, int64_t)> fn) {
   const int64_t heads = pass.config.heads;
-  ParallelFor(pass.sequences() * heads, 4, [&](int64_t begin, int64_t end) {
+  // One token is little work for a chunk; many are enough to share out head by head.
+  ParallelFor(pass.sequences() * heads, pass.T > pass.sequences() ? 1 : 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) fn(i / heads, i % heads);
   });
 }

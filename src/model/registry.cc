@@ -2,6 +2,16 @@
 
 namespace tern {
 
+void Architecture::Layer(Pass& pass, int64_t layer, float* x) const {
+  const BlockWeights& block = Block(layer);
+  Workspace::Scope scope(pass.workspace);
+  float* normalised = pass.Rows(pass.config.width);
+  Normalise(pass, block.ln1, x, normalised);
+  TimeMix(pass, layer, normalised, x);
+  Normalise(pass, block.ln2, x, normalised);
+  ChannelMix(pass, block.ffn, layer, normalised, x);
+}
+
 std::unique_ptr<Architecture> MakeArchitecture(const ModelConfig& config) {
   switch (config.generation) {
     case Generation::kRwkv4: return MakeRwkv4(config);

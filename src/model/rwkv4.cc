@@ -10,8 +10,7 @@
 namespace tern {
 namespace {
 
-struct LayerWeights {
-  LayerNormParam ln1, ln2;                 // [C]
+struct LayerWeights : BlockWeights {
   struct {
     VectorParam mu_k, mu_v, mu_r;          // [C] weights of the previous token: 1 − time_mix
     VectorParam w;                         // [A] −exp(time_decay)
@@ -19,7 +18,6 @@ struct LayerWeights {
     MatrixParam key, value, receptance;    // [A, C]
     MatrixParam output;                    // [C, A]
   } att;
-  ChannelMixParam ffn;
 };
 
 class Rwkv4 : public Architecture {
@@ -54,19 +52,12 @@ class Rwkv4 : public Architecture {
     }
   }
 
-  void Layer(Pass& pass, int64_t layer, float* x) const override {
-    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
-    Workspace::Scope scope(pass.workspace);
-    float* xn = pass.Rows(config_.width);
-    Normalise(pass, l.ln1, x, xn);
-    TimeMix(pass, l, layer, xn, x);
-    Normalise(pass, l.ln2, x, xn);
-    ChannelMix(pass, l.ffn, layer, xn, x);
-  }
+ protected:
+  const BlockWeights& Block(int64_t layer) const override { return layers_[static_cast<size_t>(layer)]; }
 
- private:
   /// residual += W_o (σ(r) ⊙ wkv), with r, k, v from the shifted x [T, C].
-  void TimeMix(Pass& pass, const LayerWeights& l, int64_t layer, const float* x, float* residual) const {
+  void TimeMix(Pass& pass, int64_t layer, const float* x, float* residual) const override {
+    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
     const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t C = config_.width, A = config_.att_width;
     Workspace::Scope scope(pass.workspace);
@@ -87,11 +78,12 @@ class Rwkv4 : public Architecture {
     ForEachRow(pass, [&](int64_t t) { kernel.add(residual + t * C, out + t * C, C); });
   }
 
+ private:
   /// Sequences × stripes of channels, in parallel: channels do not depend on each other.
   void Wkv(const Pass& pass, const LayerWeights& l, int64_t layer, const float* k, const float* v, float* y) const {
-    constexpr int64_t kStripe = 256;
+    constexpr int64_t kStripe = 128;
     const int64_t A = config_.att_width, stripes = (A + kStripe - 1) / kStripe;
-    ParallelFor(pass.sequences() * stripes, 4, [&](int64_t begin, int64_t end) {
+    ParallelFor(pass.sequences() * stripes, pass.T > pass.sequences() ? 1 : 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const auto s = static_cast<size_t>(i / stripes);
         const int64_t c0 = i % stripes * kStripe, c1 = c0 + kStripe < A ? c0 + kStripe : A;

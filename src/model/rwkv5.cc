@@ -10,8 +10,7 @@
 namespace tern {
 namespace {
 
-struct LayerWeights {
-  LayerNormParam ln1, ln2;                     // [C]
+struct LayerWeights : BlockWeights {
   struct {
     VectorParam mu_k, mu_v, mu_r, mu_g;        // [C] weights of the previous token: 1 − time_mix; mu_g from 5.1 on
     VectorParam w;                             // [A] exp(−exp(time_decay)), in (0, 1)
@@ -20,7 +19,6 @@ struct LayerWeights {
     MatrixParam output;                        // [C, A]
     LayerNormParam ln_x;                       // [A] per head
   } att;
-  ChannelMixParam ffn;
 };
 
 class Rwkv5 : public Architecture {
@@ -71,17 +69,9 @@ class Rwkv5 : public Architecture {
     }
   }
 
-  void Layer(Pass& pass, int64_t layer, float* x) const override {
-    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
-    Workspace::Scope scope(pass.workspace);
-    float* xn = pass.Rows(config_.width);
-    Normalise(pass, l.ln1, x, xn);
-    TimeMix(pass, l, layer, xn, x);
-    Normalise(pass, l.ln2, x, xn);
-    ChannelMix(pass, l.ffn, layer, xn, x);
-  }
+ protected:
+  const BlockWeights& Block(int64_t layer) const override { return layers_[static_cast<size_t>(layer)]; }
 
- private:
   bool gated() const { return config_.generation != Generation::kRwkv5_0; }
 
   /// [H] → [H, N]
@@ -94,7 +84,8 @@ class Rwkv5 : public Architecture {
   }
 
   /// residual += W_o (GroupNorm(wkv) [⊙ silu(g)]), with r, k, v, g from the shifted x [T, C].
-  void TimeMix(Pass& pass, const LayerWeights& l, int64_t layer, const float* x, float* residual) const {
+  void TimeMix(Pass& pass, int64_t layer, const float* x, float* residual) const override {
+    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
     const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t C = config_.width, A = config_.att_width;
     Workspace::Scope scope(pass.workspace);
@@ -125,6 +116,7 @@ class Rwkv5 : public Architecture {
     ForEachRow(pass, [&](int64_t t) { kernel.add(residual + t * C, out + t * C, C); });
   }
 
+ private:
   /// S ← diag(w)·S + kᵀv per head; y = r·(S + diag(u)·kᵀv).
   void Wkv(const Pass& pass, const LayerWeights& l, int64_t layer, const float* r, const float* k, const float* v,
            float* y) const {

@@ -13,8 +13,7 @@ namespace {
 /// The five mixtures, in the order of time_maa_w1's columns and time_maa_w2's slices.
 enum Branch { kW, kK, kV, kR, kG, kBranches };
 
-struct LayerWeights {
-  LayerNormParam ln1, ln2;                       // [C]
+struct LayerWeights : BlockWeights {
   struct {
     VectorParam maa_x;                           // [C]
     std::array<VectorParam, kBranches> maa;      // [C] time_maa_{w,k,v,r,g}
@@ -27,7 +26,6 @@ struct LayerWeights {
     MatrixParam output;                          // [C, A]
     LayerNormParam ln_x;                         // [A] per head
   } att;
-  ChannelMixParam ffn;
 };
 
 class Rwkv6 : public Architecture {
@@ -65,21 +63,14 @@ class Rwkv6 : public Architecture {
     v.Matrix(ffn + "value.weight", l.ffn.value, C, F);
   }
 
-  void Layer(Pass& pass, int64_t layer, float* x) const override {
-    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
-    Workspace::Scope scope(pass.workspace);
-    float* xn = pass.Rows(config_.width);
-    Normalise(pass, l.ln1, x, xn);
-    TimeMix(pass, l, layer, xn, x);
-    Normalise(pass, l.ln2, x, xn);
-    ChannelMix(pass, l.ffn, layer, xn, x);
-  }
+ protected:
+  const BlockWeights& Block(int64_t layer) const override { return layers_[static_cast<size_t>(layer)]; }
 
- private:
   static constexpr size_t Index(int j) { return static_cast<size_t>(j); }
 
   /// residual += W_o (GroupNorm(wkv) ⊙ silu(g)).
-  void TimeMix(Pass& pass, const LayerWeights& l, int64_t layer, const float* x, float* residual) const {
+  void TimeMix(Pass& pass, int64_t layer, const float* x, float* residual) const override {
+    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
     const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t C = config_.width, A = config_.att_width, E = l.att.decay_w1.rows();
     Workspace::Scope scope(pass.workspace);
@@ -112,6 +103,7 @@ class Rwkv6 : public Architecture {
     ForEachRow(pass, [&](int64_t t) { kernel.add(residual + t * C, out + t * C, C); });
   }
 
+ private:
   /// z = x + xx⊙maa_x;  d = split5(tanh(z·maa_w1)), each times its maa_w2;  x_j = x + xx⊙(maa_j + d_j).
   void DynamicMix(Pass& pass, const LayerWeights& l, int64_t layer, const float* x,
                   const std::array<float*, kBranches>& x_j) const {

@@ -20,8 +20,7 @@ struct LowRank {
   int64_t rank() const { return w1.rows(); }
 };
 
-struct LayerWeights {
-  LayerNormParam ln1, ln2;                               // [C]
+struct LayerWeights : BlockWeights {
   struct {
     VectorParam x_r, x_w, x_k, x_v, x_a, x_g;            // [C]
     VectorParam w0, a0, v0;                              // [A]; layer 0 has no v
@@ -32,7 +31,6 @@ struct LayerWeights {
     MatrixParam output;                                  // [C, A]
     LayerNormParam ln_x;                                 // [A] per head
   } att;
-  ChannelMixParam ffn;
 };
 
 /// The rows of one TimeMix, [T, A] each.
@@ -82,19 +80,12 @@ class Rwkv7 : public Architecture {
     v.Matrix(ffn + "value.weight", l.ffn.value, C, F);
   }
 
-  void Layer(Pass& pass, int64_t layer, float* x) const override {
-    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
-    Workspace::Scope scope(pass.workspace);
-    float* xn = pass.Rows(config_.width);
-    Normalise(pass, l.ln1, x, xn);
-    TimeMix(pass, l, layer, xn, x);
-    Normalise(pass, l.ln2, x, xn);
-    ChannelMix(pass, l.ffn, layer, xn, x);
-  }
+ protected:
+  const BlockWeights& Block(int64_t layer) const override { return layers_[static_cast<size_t>(layer)]; }
 
- private:
   /// residual += W_o ((GroupNorm(wkv) + (Σ_head r⊙k⊙r_k)·v) ⊙ g).
-  void TimeMix(Pass& pass, const LayerWeights& l, int64_t layer, const float* x, float* residual) const {
+  void TimeMix(Pass& pass, int64_t layer, const float* x, float* residual) const override {
+    const LayerWeights& l = layers_[static_cast<size_t>(layer)];
     const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t C = config_.width, A = config_.att_width;
     Workspace::Scope scope(pass.workspace);
@@ -114,6 +105,7 @@ class Rwkv7 : public Architecture {
     ForEachRow(pass, [&](int64_t t) { kernel.add(residual + t * C, out + t * C, C); });
   }
 
+ private:
   /// r, k, v, decay w, learning rate a, gate g and removal key kk from the normalised x [T, C].
   void Project(Pass& pass, const LayerWeights& l, int64_t layer, const float* x, const Rows& y) const {
     const kernels::KernelTable& kernel = kernels::Kernels();
