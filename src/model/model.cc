@@ -50,6 +50,19 @@ uint64_t WkvFlop(const ModelConfig& c) {
   return static_cast<uint64_t>(per_element * c.att_width * c.head_size * c.layers);
 }
 
+/// Piece by piece: where the matrices in use are copies, the file's pages need not become resident beside them.
+XXH128_hash_t HashBytes(std::span<const std::byte> bytes, const TensorSource* forget) {
+  constexpr size_t kPiece = 8 << 20;
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  for (size_t done = 0; done < bytes.size(); done += kPiece) {
+    const auto piece = bytes.subspan(done, std::min(kPiece, bytes.size() - done));
+    XXH3_128bits_update(state.get(), piece.data(), piece.size());
+    if (forget != nullptr) forget->Forget(piece);
+  }
+  return XXH3_128bits_digest(state.get());
+}
+
 Status CheckBatch(const Batch& batch, const ModelConfig& config) {
   for (int32_t token : batch.tokens()) {
     if (token < 0 || token >= config.vocab) {
@@ -178,7 +191,7 @@ const std::string& Model::Hash() const {
         const CheckpointTensor& t = tensors[i];
         const std::string head = fmt::format("{} {} {} {} {} {}", t.name, Name(t.dtype), ToString(t.shape), t.transposed,
                                              static_cast<int>(t.encoding), t.scale);
-        const XXH128_hash_t data = XXH3_128bits(t.bytes.data(), t.bytes.size());
+        const XXH128_hash_t data = HashBytes(t.bytes, arena_.data() != nullptr ? &checkpoint_->source() : nullptr);
         digests[i] = XXH3_128bits_withSeed(head.data(), head.size(), data.low64 ^ (data.high64 * 0x9e3779b97f4a7c15u));
       }
     });
