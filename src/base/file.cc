@@ -81,7 +81,7 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) 
   }
   const std::string temporary = fmt::format("{}.tmp-{}", path, ::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) return ErrnoStatus("create", temporary);
+  if (fd < 0) return ErrnoStatus("write", path);
   return std::unique_ptr<AtomicFile>(new AtomicFile(path, temporary, fd));
 }
 

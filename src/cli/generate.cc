@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "infer/conversation.h"
@@ -43,6 +44,8 @@ double PerSecond(double count, double seconds) { return seconds > 0 ? count / se
 
 Status RunGenerate(const Options& options) {
   TERN_RETURN_IF_ERROR(Validate(options.sampling));
+  // A place that cannot be written to is better known now than after the text.
+  if (!options.state_out.empty()) TERN_RETURN_IF_ERROR(AtomicFile::Create(options.state_out).status());
   const auto start = std::chrono::steady_clock::now();
   TERN_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModelAndTokenizer(options.model));
   const auto loaded_at = std::chrono::steady_clock::now();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace tern {
 
 Session::Session(std::shared_ptr<const Model> model, bool remember_tokens)
@@ -12,6 +14,11 @@ Session::Session(std::shared_ptr<const Model> model, bool remember_tokens)
 
 Status Session::Feed(std::span<const int32_t> tokens, const FeedProgress& progress) {
   const auto total = static_cast<int64_t>(tokens.size());
+  // Before anything is read: a bad token in a late chunk must not leave the session half way.
+  for (int32_t token : tokens) {
+    if (token >= 0 && token < model_->config().vocab) continue;
+    return InvalidArgument(fmt::format("token {} is outside the model's vocabulary of {}", token, model_->config().vocab));
+  }
   Batch batch;
   for (int64_t done = 0; done < total;) {
     const int64_t count = std::min(kPromptChunk, total - done);

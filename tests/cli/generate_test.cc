@@ -49,6 +49,14 @@ TEST_F(GenerateCommand, ReportsAsJsonWhatItWrites) {
             json.at("text").get<std::string>() + "\n");
 }
 
+TEST_F(GenerateCommand, SaysBeforeItWritesThatAStateCannotBeKept) {
+  const std::string path = File("missing/folder/a.state");
+  const Outcome outcome = RunTern(With({"-p", "Once", "-n", "30", "--state-out", path}));
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("'" + path + "'"));
+}
+
 TEST_F(GenerateCommand, RepeatsItselfWithTheSameSeedOnAnyNumberOfThreads) {
   const auto run = [&](const char* seed, const char* threads) {
     return Tokens(Json(With({"-p", "Once", "-n", "40", "--json", "--seed", seed, "--threads", threads})));

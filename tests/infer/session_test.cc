@@ -119,6 +119,11 @@ TEST_F(SmallSession, RefusesTokensThatTheModelDoesNotHave) {
     const Status status = session.Feed(bad);
     EXPECT_THAT(status.message(), HasSubstr("token " + std::to_string(bad)));
     EXPECT_TRUE(SamePlace(session, before));
+    // In the second chunk: nothing of the first is read.
+    std::vector<int32_t> late = RandomTokens(256, static_cast<size_t>(kPromptChunk) + 5, 8);
+    late.back() = bad;
+    EXPECT_EQ(session.Feed(late).code(), StatusCode::kInvalidArgument);
+    EXPECT_TRUE(SamePlace(session, before));
   }
 }
 
