@@ -103,7 +103,10 @@ class Chat {
                                std::filesystem::path(loaded_.model->checkpoint().source().path()).filename().string(),
                                conversation_.chat().name);
     }
-    while (auto line = editor_.Read("\nYou: ")) {
+    for (;;) {
+      if (editor_.terminal()) std::cout << "\n" << std::flush;
+      const auto line = editor_.Read("You: ");
+      if (!line) break;
       const Status status = Handle(*line);
       if (!status.ok() && !editor_.terminal()) return status;  // a script must not go on after a failure
       if (!status.ok() && status.code() != StatusCode::kCancelled) fmt::print(stderr, "tern: {}\n", status.message());

@@ -34,8 +34,8 @@ struct LineEditor::Impl {
       if (line != nullptr && count > 0) return std::string(line, static_cast<size_t>(count));
       if (!Interrupted()) return std::nullopt;
       ClearInterrupt();  // Ctrl-C: throw the line away and start anew
-      std::cout << "\n(Ctrl-D ends the conversation)\n";
-      el_set(edit, EL_REFRESH);
+      el_reset(edit);
+      std::cout << "\n(Ctrl-D ends the conversation)\n" << std::flush;
     }
   }
 };

@@ -23,6 +23,8 @@ int ExitCode(const tern::Status& status) {
 
 int main(int argc, char** argv) {
   tern::InitLogging(false);
+  // C's streams give up a write that a signal interrupts; C++'s own buffers try again, so that Ctrl-C loses no text.
+  std::ios::sync_with_stdio(false);
   CLI::App app{"Tern runs, trains and serves RWKV language models.", "tern"};
   app.require_subcommand(1);
   app.set_version_flag("--version", TERN_VERSION);
