@@ -179,6 +179,7 @@ TEST_F(ChatTerminal, CtrlCAtThePromptThrowsTheLineAway) {
   const size_t seen = process.out().size();
   process.Type("+fly\n");
   ASSERT_TRUE(process.WaitForText("there is no command +fly", seen)) << process.out();
+  ASSERT_TRUE(process.WaitForPrompt("You: ", seen)) << process.out();
   process.Type("\x04");
   EXPECT_EQ(process.Finish().code, 0);
 }
