@@ -51,7 +51,7 @@ constexpr int kSpins = 4000;
 
 /// Threads that help the one that calls. A call never waits for a helper to wake up, only for those that are inside it:
 /// when another process holds a core, the remaining threads take its chunks. (libgomp's barrier waits for every thread;
-/// with one busy neighbour on two cores it was measured to be 20 to 50 times slower than one thread alone.)
+/// with one busy neighbour on two cores it was measured to be up to 20 times slower than one thread alone.)
 class Pool {
  public:
   static Pool& Get() {
