@@ -113,4 +113,34 @@ void ChannelMix(Pass& pass, const ChannelMixParam& p, int64_t layer, const float
   });
 }
 
+void MatrixStateWkv(const Pass& pass, int64_t layer, const float* r, const float* k, const float* v, const float* w,
+                    int64_t w_stride, const VectorParam& u, float* y) {
+  const int64_t N = pass.config.head_size, A = pass.config.att_width;
+  ForEachHead(pass, [&](int64_t sequence, int64_t head) {
+    const auto s = static_cast<size_t>(sequence);
+    const int64_t channel = head * N, at = pass.starts[s] * A + channel;
+    kernels::Kernels().wkv6({.T = pass.starts[s + 1] - pass.starts[s], .N = N, .r = r + at, .k = k + at, .v = v + at,
+                             .w = w + (w_stride == 0 ? channel : at), .stride = A, .w_stride = w_stride,
+                             .u = u.data() + channel, .y = y + at, .S = pass.states[s]->wkv(layer) + channel * N});
+  });
+}
+
+void GatedOutput(Pass& pass, const LayerNormParam& ln_x, const MatrixParam& output, float* wkv, float* g,
+                 float* residual) {
+  const kernels::KernelTable& k = kernels::Kernels();
+  const ModelConfig& c = pass.config;
+  const int64_t C = c.width, A = c.att_width;
+  Workspace::Scope scope(pass.workspace);
+  float* out = pass.Rows(C);
+  ForEachRow(pass, [&](int64_t t) {
+    float* y = wkv + t * A;
+    k.group_norm(y, y, ln_x.weight.data(), ln_x.bias.data(), A, c.heads, c.gn_eps);
+    if (g == nullptr) return;
+    k.silu(g + t * A, g + t * A, A);
+    k.mul(y, g + t * A, A);
+  });
+  Multiply(pass, {{output, wkv, out}});
+  ForEachRow(pass, [&](int64_t t) { k.add(residual + t * C, out + t * C, C); });
+}
+
 }  // namespace tern

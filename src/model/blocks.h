@@ -86,4 +86,14 @@ void ChannelMix(Pass& pass, const ChannelMixParam& p, int64_t layer, const float
 /// Calls fn(sequence, head) for all of them in parallel.
 void ForEachHead(const Pass& pass, FunctionRef<void(int64_t sequence, int64_t head)> fn);
 
+/// RWKV-5's and 6's recurrence over all sequences and heads (kernels/ops.h, Wkv6Args). r, k, v, y [T, A]; w [T, A] with
+/// w_stride = A, or [A] with w_stride = 0; u [A]. y may be r, k or v. Updates the states.
+void MatrixStateWkv(const Pass& pass, int64_t layer, const float* r, const float* k, const float* v, const float* w,
+                    int64_t w_stride, const VectorParam& u, float* y);
+
+/// residual [T, C] += W_o (GroupNorm(wkv) ⊙ silu(g)), GroupNorm per head; without the gate where g is null.
+/// wkv and g [T, A] are overwritten.
+void GatedOutput(Pass& pass, const LayerNormParam& ln_x, const MatrixParam& output, float* wkv, float* g,
+                 float* residual);
+
 }  // namespace tern

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "kernels/ops.h"
 #include "model/architecture.h"
 
 namespace tern {
@@ -86,7 +85,6 @@ class Rwkv5 : public Architecture {
   /// residual += W_o (GroupNorm(wkv) [⊙ silu(g)]), with r, k, v, g from the shifted x [T, C].
   void TimeMix(Pass& pass, int64_t layer, const float* x, float* residual) const override {
     const LayerWeights& l = layers_[static_cast<size_t>(layer)];
-    const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t C = config_.width, A = config_.att_width;
     Workspace::Scope scope(pass.workspace);
     float *x_k = pass.Rows(C), *x_v = pass.Rows(C), *x_r = pass.Rows(C);
@@ -103,34 +101,11 @@ class Rwkv5 : public Architecture {
     }
     shifted.Save();
     float* wkv = r;
-    Wkv(pass, l, layer, r, k, v, wkv);
-    ForEachRow(pass, [&](int64_t t) {
-      float* y = wkv + t * A;
-      kernel.group_norm(y, y, l.att.ln_x.weight.data(), l.att.ln_x.bias.data(), A, config_.heads, config_.gn_eps);
-      if (!gated()) return;
-      kernel.silu(g + t * A, g + t * A, A);
-      kernel.mul(y, g + t * A, A);
-    });
-    float* out = x_k;  // x_k has served
-    Multiply(pass, {{l.att.output, wkv, out}});
-    ForEachRow(pass, [&](int64_t t) { kernel.add(residual + t * C, out + t * C, C); });
+    MatrixStateWkv(pass, layer, r, k, v, l.att.w.data(), /*w_stride=*/0, l.att.u, wkv);
+    GatedOutput(pass, l.att.ln_x, l.att.output, wkv, g, residual);
   }
 
  private:
-  /// S ← diag(w)·S + kᵀv per head; y = r·(S + diag(u)·kᵀv).
-  void Wkv(const Pass& pass, const LayerWeights& l, int64_t layer, const float* r, const float* k, const float* v,
-           float* y) const {
-    const int64_t N = config_.head_size, A = config_.att_width;
-    ForEachHead(pass, [&](int64_t sequence, int64_t head) {
-      const auto s = static_cast<size_t>(sequence);
-      const int64_t at = pass.starts[s] * A + head * N;
-      kernels::Kernels().wkv6({.T = pass.starts[s + 1] - pass.starts[s], .N = N, .r = r + at, .k = k + at, .v = v + at,
-                               .w = l.att.w.data() + head * N, .stride = A, .w_stride = 0,
-                               .u = l.att.u.data() + head * N, .y = y + at,
-                               .S = pass.states[s]->wkv(layer) + head * N * N});
-    });
-  }
-
   const ModelConfig config_;
   std::vector<LayerWeights> layers_;
 };

@@ -91,16 +91,8 @@ class Rwkv6 : public Architecture {
       kernel.exp_neg_exp(w + t * A, w + t * A, A);
     });
     float* wkv = r;
-    Wkv(pass, l, layer, r, k, v, w, wkv);
-    ForEachRow(pass, [&](int64_t t) {
-      float* y = wkv + t * A;
-      kernel.group_norm(y, y, l.att.ln_x.weight.data(), l.att.ln_x.bias.data(), A, config_.heads, config_.gn_eps);
-      kernel.silu(g + t * A, g + t * A, A);
-      kernel.mul(y, g + t * A, A);
-    });
-    float* out = x_j[kW];  // x_w has served
-    Multiply(pass, {{l.att.output, wkv, out}});
-    ForEachRow(pass, [&](int64_t t) { kernel.add(residual + t * C, out + t * C, C); });
+    MatrixStateWkv(pass, layer, r, k, v, w, /*w_stride=*/A, l.att.u, wkv);
+    GatedOutput(pass, l.att.ln_x, l.att.output, wkv, g, residual);
   }
 
  private:
@@ -126,18 +118,6 @@ class Rwkv6 : public Architecture {
       }
     });
     shifted.Save();
-  }
-
-  void Wkv(const Pass& pass, const LayerWeights& l, int64_t layer, const float* r, const float* k, const float* v,
-           const float* w, float* y) const {
-    const int64_t N = config_.head_size, A = config_.att_width;
-    ForEachHead(pass, [&](int64_t sequence, int64_t head) {
-      const auto s = static_cast<size_t>(sequence);
-      const int64_t at = pass.starts[s] * A + head * N;
-      kernels::Kernels().wkv6({.T = pass.starts[s + 1] - pass.starts[s], .N = N, .r = r + at, .k = k + at, .v = v + at,
-                               .w = w + at, .stride = A, .w_stride = A, .u = l.att.u.data() + head * N, .y = y + at,
-                               .S = pass.states[s]->wkv(layer) + head * N * N});
-    });
   }
 
   const ModelConfig config_;
