@@ -2,11 +2,15 @@
 #pragma once
 
 #include "kernels/ops.h"
+#include "kernels/training.h"
 
 namespace tern::kernels {
 
 const KernelTable& RefTable();
 const KernelTable& Avx2Table();
 const KernelTable& Avx512Table();
+
+const TrainingTable<float>& RefTraining();
+const OptimizerTable& RefOptimizer();
 
 }  // namespace tern::kernels

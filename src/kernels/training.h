@@ -155,6 +155,12 @@ struct OptimizerTable {
 /// The table for T ∈ {float, double, std::complex<double>}. Thread-safe. (float: of the level in use.)
 template <typename T>
 const TrainingTable<T>& Training();
+template <>
+const TrainingTable<float>& Training<float>();
+template <>
+const TrainingTable<double>& Training<double>();
+template <>
+const TrainingTable<std::complex<double>>& Training<std::complex<double>>();
 /// Of one level, or nullptr where this build or processor has not got it.
 const TrainingTable<float>* TrainingOf(Level level);
 const OptimizerTable& Optimizer();
