@@ -15,6 +15,7 @@
 #include "train/batch.h"
 #include "train/products.h"
 #include "train/shape.h"
+#include "train/stream_states.h"
 
 namespace tern::train {
 
@@ -24,26 +25,6 @@ struct GraphOptions {
   double dropout = 0;       ///< on the output of every TimeMix and ChannelMix, as the reference training code's
   double l2wrap = 1e-4;     ///< see kernels::TrainingTable::cross_entropy; 0: off
   int64_t head_rows = 1024; ///< logits of so many positions stand in memory at once
-};
-
-/// What streams carry from one batch to the next: per stream and layer the two token-shift rows and the WKV state.
-/// Laid out as inference's State (model/state.h), so that a trained state can be used there.
-template <typename T>
-class StreamStates {
- public:
-  StreamStates(const ModelShape& shape, int64_t streams);
-  void Reset(int64_t stream);  ///< to the start of a text
-  std::span<T> values() { return values_; }
-  std::span<const T> values() const { return values_; }
-  int64_t streams() const { return streams_; }
-  T* shift_att(int64_t stream, int64_t layer);  ///< [C]
-  T* shift_ffn(int64_t stream, int64_t layer);  ///< [C]
-  T* wkv(int64_t stream, int64_t layer);        ///< RWKV-4: a, b, p, [A] each; RWKV-7: [H, N, N]
-
- private:
-  ModelShape shape_;
-  int64_t streams_, wkv_size_, layer_size_;
-  std::vector<T> values_;
 };
 
 template <typename T>

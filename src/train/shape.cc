@@ -78,15 +78,25 @@ ParameterLayout::ParameterLayout(const ModelShape& shape) : shape_(shape) {
   Add("ln_out.weight", {C}, Role::kNorm, L);
   Add("ln_out.bias", {C}, Role::kNorm, L);
   Add("head.weight", {V, C}, Role::kHead, L);
+  PlaceAll();
 }
 
 void ParameterLayout::Add(std::string name, Shape shape, Role role, int64_t layer) {
-  Parameter p{.name = std::move(name), .shape = shape, .role = role, .offset = total_, .size = 1, .layer = layer};
+  Parameter p{.name = std::move(name), .shape = shape, .role = role, .size = 1, .layer = layer};
   for (const auto dim : shape) p.size *= static_cast<int64_t>(dim);
-  total_ += (p.size + kAlignment - 1) / kAlignment * kAlignment;
-  count_ += p.size;
-  if (p.is_matrix() && role != Role::kEmbedding) matrix_count_ += p.size;
   parameters_.push_back(std::move(p));
+}
+
+void ParameterLayout::PlaceAll() {
+  std::stable_sort(parameters_.begin(), parameters_.end(), [](const Parameter& a, const Parameter& b) {
+    return a.layer != b.layer ? a.layer < b.layer : a.is_matrix() < b.is_matrix();
+  });
+  for (Parameter& p : parameters_) {
+    p.offset = total_;
+    total_ += (p.size + kAlignment - 1) / kAlignment * kAlignment;
+    count_ += p.size;
+    if (p.is_matrix() && p.role != Role::kEmbedding) matrix_count_ += p.size;
+  }
 }
 
 void ParameterLayout::AddRwkv4(int64_t layer) {
@@ -155,6 +165,16 @@ ParameterLayout::Range ParameterLayout::LayerRange(int64_t layer) const {
       range.end = p.offset;
       break;
     }
+  }
+  return range;
+}
+
+ParameterLayout::Range ParameterLayout::VectorRange(int64_t layer) const {
+  Range range = LayerRange(layer);
+  for (const Parameter& p : parameters_) {
+    if (p.layer != layer || !p.is_matrix()) continue;
+    range.end = p.offset;
+    break;
   }
   return range;
 }

@@ -36,9 +36,10 @@ struct Parameter {
   bool is_matrix() const { return role != Role::kNorm && role != Role::kVector; }
 };
 
-/// Every parameter, in the order embedding, ln0, layers, ln_out, head: a layer's parameters are contiguous, so that a
-/// backward pass that has finished a layer has finished one range of the gradient. Offsets are multiples of 16 elements;
-/// the gaps stay zero.
+/// Every parameter, in the order embedding and ln0, layers, ln_out and head: a layer's parameters are contiguous, so that
+/// a backward pass that has finished a layer has finished one range of the gradient. Within a layer, what is no matrix
+/// comes first (the gradients of those are summed over rows by several threads, in one piece). Offsets are multiples
+/// of 16 elements; the gaps stay zero.
 class ParameterLayout {
  public:
   explicit ParameterLayout(const ModelShape& shape);
@@ -55,11 +56,14 @@ class ParameterLayout {
     int64_t begin, end;
   };
   Range LayerRange(int64_t layer) const;
+  /// The part of it before its first matrix: norms and vectors.
+  Range VectorRange(int64_t layer) const;
 
  private:
   void Add(std::string name, Shape shape, Role role, int64_t layer);
   void AddRwkv4(int64_t layer);
   void AddRwkv7(int64_t layer);
+  void PlaceAll();
 
   ModelShape shape_;
   std::vector<Parameter> parameters_;
