@@ -17,13 +17,16 @@
 namespace tern::train {
 namespace {
 
-// How C is cut. Small enough for many threads to end together, large enough that packing the operands (which
-// every block does for itself) stays below a few percent.
-constexpr int64_t kRows = 256, kColumns = 1024;   ///< no block is larger
-constexpr int64_t kSmallest = 64;                 ///< no side is cut below this
-constexpr int64_t kBlocks = 8;                    ///< at least so many, where the sides allow
-constexpr int64_t kBlockWork = int64_t{1} << 28;  ///< multiply-adds that a block should not exceed
-constexpr int64_t kWorthCutting = int64_t{1} << 24;
+// How C is cut: into blocks small enough for threads to end together, large enough that packing the operands,
+// which every block does for itself, stays below a few percent.
+constexpr int64_t kRows = 256, kColumns = 1024;  ///< no block is larger
+constexpr int64_t kBlocks = 8;                   ///< at least so many, down to kSmallest a side
+constexpr int64_t kSmallest = 64;
+constexpr int64_t kSmallWork = int64_t{1}
+                               << 22;  ///< multiply-adds of a block (some 40 µs) that is not cut further
+constexpr int64_t kLargeWork = int64_t{1}
+                               << 28;  ///< of a block that is cut where it leaves sides of kGoodSide
+constexpr int64_t kGoodSide = 256;
 
 /// A side of `length` in `pieces` equal parts, but for the last: multiples of 32 keep rows of vectors whole.
 int64_t PieceLength(int64_t length, int64_t pieces) {
@@ -34,13 +37,12 @@ int64_t PieceLength(int64_t length, int64_t pieces) {
 /// Cuts by the shape alone, so that no bit of a result depends on the number of threads.
 std::vector<ProductBlock> Cut(int64_t m, int64_t n, int64_t k) {
   int64_t rows = (m + kRows - 1) / kRows, columns = (n + kColumns - 1) / kColumns;
-  const auto wants_more = [&] {
-    const int64_t work = (m / rows) * (n / columns) * k;
-    return work > kBlockWork || (rows * columns < kBlocks && work > kWorthCutting);
-  };
-  while (wants_more()) {
-    const int64_t height = m / rows, width = n / columns;
-    if (std::max(height, width) < 2 * kSmallest) break;
+  for (;;) {
+    const int64_t height = m / rows, width = n / columns, work = height * width * k;
+    const int64_t side = std::max(height, width);
+    const bool too_few = rows * columns < kBlocks && work > kSmallWork && side >= 2 * kSmallest;
+    const bool too_long = work > kLargeWork && side >= 2 * kGoodSide;
+    if (!too_few && !too_long) break;
     (height >= width ? rows : columns) *= 2;
   }
   const int64_t height = PieceLength(m, rows), width = PieceLength(n, columns);
@@ -208,11 +210,12 @@ Operand<float> Widened(const Operand<float>& operand, int64_t size, std::vector<
   return {.wide = space.data(), .half = nullptr};
 }
 
-}  // namespace
-
+/// The product of one number type.
 template <typename T>
-struct Products<T>::Impl {
-  explicit Impl(HalfProducts) {}
+class Multiplier {
+ public:
+  explicit Multiplier(HalfProducts) {}
+
   void Run(const Product<T>& product) {
     const std::vector<ProductBlock> blocks = Cut(product.m, product.n, product.k);
     ParallelFor(static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {
@@ -222,29 +225,38 @@ struct Products<T>::Impl {
 };
 
 template <>
-struct Products<float>::Impl {
-  explicit Impl(HalfProducts half) : native_half(half == HalfProducts::kNative && HasNativeHalf()) {}
+class Multiplier<float> {
+ public:
+  explicit Multiplier(HalfProducts half) : native_half_(half == HalfProducts::kNative && HasNativeHalf()) {}
 
   void Run(Product<float> product) {
-    const bool half = native_half && product.a.half != nullptr && product.b.half != nullptr;
+    const bool half = native_half_ && product.a.half != nullptr && product.b.half != nullptr;
     if (!half) {
-      product.a = Widened(product.a, product.m * product.k, wide_a);
-      product.b = Widened(product.b, product.k * product.n, wide_b);
+      product.a = Widened(product.a, product.m * product.k, wide_a_);
+      product.b = Widened(product.b, product.k * product.n, wide_b_);
     }
     const std::vector<ProductBlock> blocks = Cut(product.m, product.n, product.k);
-    cache.Trim();
-    compiled.clear();
-    for (const ProductBlock& block : blocks) compiled.push_back(cache.Get(KeyOf(product, block, half)));
+    cache_.Trim();
+    compiled_.clear();
+    for (const ProductBlock& block : blocks) compiled_.push_back(cache_.Get(KeyOf(product, block, half)));
     ParallelFor(static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
-        RunBlock(product, blocks[i], compiled[i]);
+        RunBlock(product, blocks[i], compiled_[i]);
     });
   }
 
-  bool native_half;
-  ProductCache cache;
-  std::vector<const CompiledProduct*> compiled;  ///< of the current product's blocks
-  std::vector<float> wide_a, wide_b;
+ private:
+  bool native_half_;
+  ProductCache cache_;
+  std::vector<const CompiledProduct*> compiled_;  ///< of the current product's blocks
+  std::vector<float> wide_a_, wide_b_;
+};
+
+}  // namespace
+
+template <typename T>
+struct Products<T>::Impl : Multiplier<T> {
+  using Multiplier<T>::Multiplier;
 };
 
 template <typename T>
