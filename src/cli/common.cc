@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <iterator>
 
@@ -89,13 +90,24 @@ std::string HowToGetAModel() {
          "      then: ./run chat --model RWKV-x070-World-0.1B-v2.8-20241210-ctx4096.pth";
 }
 
+std::string BundledModel() {
+  constexpr const char* kName = "tern-stories.gguf";
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  for (const std::filesystem::path& folder :
+       {program.parent_path().parent_path() / "share/tern/models", std::filesystem::path(TERN_MODELS)}) {
+    if (std::filesystem::is_regular_file(folder / kName, error)) return folder / kName;
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
   std::string path = options.model;
   if (path.empty()) {
     const char* from_environment = std::getenv("TERN_MODEL");
-    if (from_environment == nullptr || *from_environment == '\0') return InvalidArgument(HowToGetAModel());
-    path = from_environment;
+    path = from_environment != nullptr && *from_environment != '\0' ? from_environment : BundledModel();
+    if (path.empty()) return InvalidArgument(HowToGetAModel());
   }
   return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto);
 }

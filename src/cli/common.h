@@ -36,7 +36,12 @@ struct LoadedModel {
   std::shared_ptr<const Tokenizer> tokenizer;
 };
 
-/// The model alone. Sets the number of threads. Without --model: $TERN_MODEL, else an error that says how to get one.
+/// The model that came with the program (models/ of the source tree, or share/tern/models beside an installed program),
+/// or an empty string.
+std::string BundledModel();
+
+/// The model alone. Sets the number of threads. Without --model: $TERN_MODEL, else the bundled one, else an error that
+/// says how to get one.
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options);
 /// The tokenizer that goes with a model: --tokenizer, the file's own vocabulary, or one that lies beside it.
 Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model);
