@@ -1,0 +1,60 @@
+// What the processes of a data-parallel run say to each other. Every process has the whole model and its own
+// rows of each batch; gradients are summed over all, and each process keeps and applies the optimizer's
+// moments of its own part.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/status.h"
+
+namespace tern::train {
+
+/// Elements [begin, end) of a flat array.
+struct OwnedRange {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+/// Calls come from one thread of each process, in the same order with the same sizes. An error leaves the
+/// communicator unusable: the run ends.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  /// Begins to sum `values` over all processes; may return before that is done. Called for range after range
+  /// while the backward pass goes on; the values are not touched before FinishSums.
+  virtual Status BeginSum(std::span<float> values) = 0;
+  /// Waits for every sum begun: all processes then hold the same bits.
+  virtual Status FinishSums() = 0;
+  /// Sums a few numbers over all processes at once.
+  virtual Status Sum(std::span<double> values) = 0;
+  /// Every process sends its range of `values` to all others; `ranges` has one for each process.
+  virtual Status AllGather(std::span<float> values, std::span<const OwnedRange> ranges) = 0;
+  /// `values` become those of process `root`.
+  virtual Status Broadcast(std::span<float> values, int root) = 0;
+
+  /// The part of a flat array of `total` elements that a process keeps moments for: nearly equal parts, each
+  /// beginning on a 64-byte border.
+  static OwnedRange Owned(int64_t total, int rank, int size);
+  OwnedRange Owned(int64_t total) const { return Owned(total, rank(), size()); }
+  /// The rows of a global batch that a process computes: nearly equal parts.
+  static OwnedRange Rows(int64_t rows, int rank, int size);
+};
+
+/// A run of one process: everything is already where it should be.
+class SingleProcess final : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  Status BeginSum(std::span<float>) override { return OkStatus(); }
+  Status FinishSums() override { return OkStatus(); }
+  Status Sum(std::span<double>) override { return OkStatus(); }
+  Status AllGather(std::span<float>, std::span<const OwnedRange>) override { return OkStatus(); }
+  Status Broadcast(std::span<float>, int) override { return OkStatus(); }
+};
+
+}  // namespace tern::train
