@@ -11,6 +11,10 @@ const KernelTable& Avx2Table();
 const KernelTable& Avx512Table();
 
 const TrainingTable<float>& RefTraining();
+const TrainingTable<float>& Avx2Training();
+const TrainingTable<float>& Avx512Training();
 const OptimizerTable& RefOptimizer();
+const OptimizerTable& Avx2Optimizer();
+const OptimizerTable& Avx512Optimizer();
 
 }  // namespace tern::kernels

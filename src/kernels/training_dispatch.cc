@@ -9,6 +9,12 @@ const TrainingTable<float>* TrainingOf(Level level) {
   switch (level) {
     case Level::kRef:
       return &RefTraining();
+#if defined(TERN_X86)
+    case Level::kAvx2:
+      return &Avx2Training();
+    case Level::kAvx512:
+      return &Avx512Training();
+#endif
     default:
       return nullptr;
   }
@@ -19,6 +25,12 @@ const OptimizerTable* OptimizerOf(Level level) {
   switch (level) {
     case Level::kRef:
       return &RefOptimizer();
+#if defined(TERN_X86)
+    case Level::kAvx2:
+      return &Avx2Optimizer();
+    case Level::kAvx512:
+      return &Avx512Optimizer();
+#endif
     default:
       return nullptr;
   }

@@ -12,6 +12,10 @@
 #include "kernels/x86/expand.h"
 #include "kernels/x86/matmul.h"
 #include "kernels/x86/wkv.h"
+#include "kernels/x86/training.h"
+#include "kernels/x86/training_loss.h"
+#include "kernels/x86/training_wkv.h"
+#include "kernels/x86/training_tables.h"
 // clang-format on
 
 namespace tern::kernels {
@@ -38,5 +42,8 @@ const KernelTable& Avx2Table() {
   };
   return table;
 }
+
+const TrainingTable<float>& Avx2Training() { return kTrainingTable; }
+const OptimizerTable& Avx2Optimizer() { return kOptimizerTable; }
 
 }  // namespace tern::kernels

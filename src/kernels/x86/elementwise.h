@@ -101,17 +101,27 @@ Moments MomentsAround(const float* x, int64_t n, float center) {
   return {Sum(s0 + s1), Sum(q0 + q1)};
 }
 
+/// x̂ = ((x − center) − offset)·scale.
+struct Normal {
+  float center, offset, scale;
+};
+
 /// Two passes: a mean first, then deviations from it, whose own mean corrects what the first pass rounded
 /// off.
-void LayerNorm(float* y, const float* x, const float* weight, const float* bias, int64_t n, float eps) {
-  if (n <= 0) return;
+Normal NormalOf(const float* x, int64_t n, float eps) {
   const float count = static_cast<float>(n);
   const float center = SumOf(x, n) / count;
   const Moments m = MomentsAround(x, n, center);
   const float offset = m.sum / count;
   const float variance = m.square / count - offset * offset;
   const float scale = 1.0f / __builtin_sqrtf((variance > 0 || variance != variance ? variance : 0.0f) + eps);
-  const Vec c = Set(center), o = Set(offset), s = Set(scale);
+  return {center, offset, scale};
+}
+
+void LayerNorm(float* y, const float* x, const float* weight, const float* bias, int64_t n, float eps) {
+  if (n <= 0) return;
+  const Normal normal = NormalOf(x, n, eps);
+  const Vec c = Set(normal.center), o = Set(normal.offset), s = Set(normal.scale);
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     const Vec d = (Load(x + i) - c) - o;

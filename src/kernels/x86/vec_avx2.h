@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kLanes = 8;
 constexpr int kTileT = 3;  ///< tokens per register tile: 4 rows × 3 tokens are 12 of the 16 registers
+/// Rows of `V` vectors that training's recurrence keeps in registers, beside what it multiplies them with.
+constexpr int RowsInRegisters(int V) { return V <= 2 ? 4 : V <= 4 ? 2 : 1; }
 
 struct Vec {
   __m256 v;
@@ -30,6 +32,7 @@ TERN_INLINE Vec FmaNegated(Vec a, Vec b, Vec c) { return {_mm256_fnmadd_ps(a.v, 
 /// The second argument where either is NaN.
 TERN_INLINE Vec Max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 TERN_INLINE Vec Min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
+TERN_INLINE Vec Sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 TERN_INLINE Vec Abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
 TERN_INLINE Vec CopySign(Vec magnitude, Vec sign) {
   const __m256 bit = _mm256_set1_ps(-0.0f);
@@ -81,6 +84,26 @@ TERN_INLINE Vec WidenBf16(__m128i bits) {
 TERN_INLINE Vec LoadBf16(const void* p) { return WidenBf16(LoadHalfwords(p)); }
 TERN_INLINE Vec LoadBf16(const void* p, int64_t n) { return WidenBf16(LoadHalfwords(p, n)); }
 
+/// Rounded to nearest even; a NaN stays one by its quiet bit.
+TERN_INLINE __m128i NarrowBf16(Vec a) {
+  const __m256i bits = _mm256_castps_si256(a.v), high = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+  const __m256i nan = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
+  const __m256i kept = _mm256_blendv_epi8(rounded, nan, is_nan);
+  return _mm_packus_epi32(_mm256_castsi256_si128(kept), _mm256_extracti128_si256(kept, 1));
+}
+TERN_INLINE void StoreBf16(uint16_t* p, Vec a) {
+  _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), NarrowBf16(a));
+}
+TERN_INLINE void StoreBf16(uint16_t* p, Vec a, int64_t n) {
+  uint16_t padded[kLanes];
+  StoreBf16(padded, a);
+  std::memcpy(p, padded, static_cast<size_t>(n) * 2);
+}
+
 /// kLanes whole numbers from as many bytes: signed, or the low or high four bits of each.
 TERN_INLINE __m128i LoadBytes(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
 TERN_INLINE Vec SignedBytes(const void* p) {
@@ -105,6 +128,22 @@ TERN_INLINE float Sum(Vec a) {
 }
 TERN_INLINE __m128 Sum4(Vec a, Vec b, Vec c, Vec d) {
   return AddHalves(_mm256_hadd_ps(_mm256_hadd_ps(a.v, b.v), _mm256_hadd_ps(c.v, d.v)));
+}
+
+/// Σ x² in double, in which a float's square is exact.
+struct SquareSum {
+  __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+};
+TERN_INLINE void AddSquares(SquareSum* sum, Vec a) {
+  const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(a.v));
+  const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1));
+  sum->low = _mm256_fmadd_pd(low, low, sum->low);
+  sum->high = _mm256_fmadd_pd(high, high, sum->high);
+}
+TERN_INLINE double Total(const SquareSum& sum) {
+  double lanes[4];
+  _mm256_storeu_pd(lanes, _mm256_add_pd(sum.low, sum.high));
+  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
 }
 
 }  // namespace

@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kTileT = 6;  ///< tokens per register tile: 4 rows × 6 tokens are 24 of the 32 registers
+/// Rows of `V` vectors that training's recurrence keeps in registers, beside what it multiplies them with.
+constexpr int RowsInRegisters(int V) { return V <= 4 ? 4 : 2; }
 
 struct Vec {
   __m512 v;
@@ -30,6 +32,7 @@ TERN_INLINE Vec FmaNegated(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, 
 /// The second argument where either is NaN.
 TERN_INLINE Vec Max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 TERN_INLINE Vec Min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+TERN_INLINE Vec Sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 TERN_INLINE Vec Abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
 TERN_INLINE Vec CopySign(Vec magnitude, Vec sign) {
   const __m512 bit = _mm512_set1_ps(-0.0f);
@@ -70,6 +73,23 @@ TERN_INLINE Vec LoadBf16(const void* p, int64_t n) {
   return WidenBf16(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
 }
 
+/// Rounded to nearest even; a NaN stays one by its quiet bit.
+TERN_INLINE __m256i NarrowBf16(Vec a) {
+  const __m512i bits = _mm512_castps_si512(a.v), high = _mm512_srli_epi32(bits, 16);
+  const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+  const __m512i rounded =
+      _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd), 16);
+  const __m512i nan = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+  return _mm512_cvtepi32_epi16(
+      _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), rounded, nan));
+}
+TERN_INLINE void StoreBf16(uint16_t* p, Vec a) {
+  _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)), NarrowBf16(a));
+}
+TERN_INLINE void StoreBf16(uint16_t* p, Vec a, int64_t n) {
+  _mm256_mask_storeu_epi16(p, FirstLanes(n), NarrowBf16(a));
+}
+
 /// kLanes whole numbers from as many bytes: signed, or the low or high four bits of each.
 TERN_INLINE __m128i LoadBytes(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 TERN_INLINE Vec SignedBytes(const void* p) {
@@ -100,6 +120,22 @@ TERN_INLINE __m128 Sum4(Vec a, Vec b, Vec c, Vec d) {
   const __m256 ab = _mm256_hadd_ps(AddHalves(a), AddHalves(b));
   const __m256 cd = _mm256_hadd_ps(AddHalves(c), AddHalves(d));
   return AddHalves(_mm256_hadd_ps(ab, cd));
+}
+
+/// Σ x² in double, in which a float's square is exact.
+struct SquareSum {
+  __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
+};
+TERN_INLINE void AddSquares(SquareSum* sum, Vec a) {
+  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(a.v));
+  const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1));
+  sum->low = _mm512_fmadd_pd(low, low, sum->low);
+  sum->high = _mm512_fmadd_pd(high, high, sum->high);
+}
+TERN_INLINE double Total(const SquareSum& sum) {
+  double lanes[8];
+  _mm512_storeu_pd(lanes, _mm512_add_pd(sum.low, sum.high));
+  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
 }
 
 }  // namespace
