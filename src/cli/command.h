@@ -19,6 +19,8 @@ void AddInfo(CLI::App& app, Run* run);
 void AddLogits(CLI::App& app, Run* run);
 void AddTokenize(CLI::App& app, Run* run);
 void AddDetokenize(CLI::App& app, Run* run);
+void AddTokenizer(CLI::App& app, Run* run);
 void AddConvert(CLI::App& app, Run* run);
+void AddEval(CLI::App& app, Run* run);
 
 }  // namespace tern

@@ -36,7 +36,9 @@ int main(int argc, char** argv) {
   tern::AddLogits(app, &run);
   tern::AddTokenize(app, &run);
   tern::AddDetokenize(app, &run);
+  tern::AddTokenizer(app, &run);
   tern::AddConvert(app, &run);
+  tern::AddEval(app, &run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
