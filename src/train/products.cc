@@ -22,10 +22,10 @@ namespace {
 constexpr int64_t kRows = 256, kColumns = 1024;  ///< no block is larger
 constexpr int64_t kBlocks = 8;                   ///< at least so many, down to kSmallest a side
 constexpr int64_t kSmallest = 64;
-constexpr int64_t kSmallWork = int64_t{1}
-                               << 22;  ///< multiply-adds of a block (some 40 µs) that is not cut further
-constexpr int64_t kLargeWork = int64_t{1}
-                               << 28;  ///< of a block that is cut where it leaves sides of kGoodSide
+/// Multiply-adds of a block that is not cut further (some 40 µs).
+constexpr int64_t kSmallWork = 1 << 22;
+/// Multiply-adds of a block that is cut as long as its longer side keeps kGoodSide.
+constexpr int64_t kLargeWork = 1 << 28;
 constexpr int64_t kGoodSide = 256;
 
 /// A side of `length` in `pieces` equal parts, but for the last: multiples of 32 keep rows of vectors whole.
