@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "text/python_literal.h"
+#include "text/utf8.h"
 
 namespace tern {
 namespace {
@@ -62,6 +63,36 @@ Status CheckDistinct(const std::vector<std::string>& tokens, const std::vector<u
   return OkStatus();
 }
 
+/// Whether a str literal may show the token as it is: UTF-8 without what ends lines somewhere or cannot be seen.
+bool IsPlainText(std::string_view token) {
+  constexpr int32_t kLineSeparator = 0x2028, kParagraphSeparator = 0x2029, kByteOrder = 0xFEFF;
+  for (size_t at = 0; at < token.size();) {
+    const Utf8Char next = DecodeUtf8(token, at);
+    const int32_t c = next.codepoint;
+    if (!next.valid || (c >= 0x80 && c < 0xA0)) return false;
+    if (c == kLineSeparator || c == kParagraphSeparator || c == kByteOrder) return false;
+    at += next.length;
+  }
+  return true;
+}
+
+std::string PythonLiteral(std::string_view token) {
+  const bool plain = IsPlainText(token);
+  std::string literal = plain ? "'" : "b'";
+  for (const char c : token) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (c == '\n') {
+      literal += "\\n";
+    } else if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !plain)) {
+      literal += fmt::format("\\x{:02x}", byte);
+    } else {
+      if (c == '\'' || c == '\\') literal += '\\';
+      literal += c;
+    }
+  }
+  return literal + "'";
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> ParseWorldVocab(std::string_view content, const std::string& source) {
@@ -85,6 +116,14 @@ Result<std::vector<std::string>> ParseWorldVocab(std::string_view content, const
   const Status distinct = CheckDistinct(tokens, line_of);
   if (!distinct.ok()) return distinct.WithContext(fmt::format("'{}'", source));
   return tokens;
+}
+
+std::string FormatWorldVocab(const std::vector<std::string>& tokens) {
+  std::string content;
+  for (size_t id = 1; id < tokens.size(); ++id) {
+    if (!tokens[id].empty()) content += fmt::format("{} {} {}\n", id, PythonLiteral(tokens[id]), tokens[id].size());
+  }
+  return content;
 }
 
 }  // namespace tern

@@ -25,6 +25,9 @@ inline constexpr uint64_t kMaxTokenizerFileBytes = uint64_t{32} << 20;
 /// Lines end in \n or \r\n; the last need not. A byte order mark at the start is passed over.
 Result<std::vector<std::string>> ParseWorldVocab(std::string_view content, const std::string& source);
 
+/// Such a file's content for tokens by id (0 and gaps are empty): what ParseWorldVocab reads back, and Python too.
+std::string FormatWorldVocab(const std::vector<std::string>& tokens);
+
 /// The tokenizer of such a file's content.
 Result<std::shared_ptr<const Tokenizer>> ParseWorldTokenizer(std::string_view content,
                                                              const std::string& source);
