@@ -102,6 +102,11 @@ void Wkv4Backward(const Wkv4BackwardArgs<float>& args) {
 // rows of the state (or of its gradient) then walks through the chunk's tokens in registers. Rows don't look
 // at each other; sums over rows (gradients of r, w, k, kk, a) are added up in memory, block by block.
 
+/// Rows in a block: their sums over lanes are made four at once. With AVX-512 and N = 64 their state is 16 of
+/// the 32 registers. Where they don't fit (AVX2), the stack takes some, which costs less than the waits of
+/// fewer rows.
+constexpr int kBlockRows = 4;
+
 /// Heads wider than this (none is known) take the reference kernels: a chunk and the state's gradient lie on
 /// the stack.
 constexpr int64_t kMaxTrainHead = 128;
@@ -219,7 +224,7 @@ void Wkv7ForwardRows(Wkv7Chunk<V>* chunk, const TrainWkv7Args<float>& args, int6
 
 template <int V>
 void Wkv7ForwardOf(const TrainWkv7Args<float>& args) {
-  constexpr int R = RowsInRegisters(V);
+  constexpr int R = kBlockRows;
   Wkv7Chunk<V> chunk;
   const int64_t N = args.N;
   for (int64_t first = 0; first < args.T_; first += kWkv7CheckpointTokens) {
@@ -335,7 +340,7 @@ void UnstageGradients(const Wkv7Chunk<V>& chunk, const Wkv7BackwardArgs<float>& 
 template <int V>
 void Wkv7BackwardOf(const Wkv7BackwardArgs<float>& args) {
   using L = Wkv7Layout;
-  constexpr int R = RowsInRegisters(V);
+  constexpr int R = kBlockRows;
   Wkv7Chunk<V> chunk;
   Wkv7Path<R, V> path;
   const int64_t N = args.N;

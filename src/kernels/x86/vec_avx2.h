@@ -13,8 +13,6 @@ namespace {
 
 constexpr int kLanes = 8;
 constexpr int kTileT = 3;  ///< tokens per register tile: 4 rows × 3 tokens are 12 of the 16 registers
-/// Rows of `V` vectors that training's recurrence keeps in registers, beside what it multiplies them with.
-constexpr int RowsInRegisters(int V) { return V <= 2 ? 4 : V <= 4 ? 2 : 1; }
 
 struct Vec {
   __m256 v;

@@ -13,8 +13,6 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kTileT = 6;  ///< tokens per register tile: 4 rows × 6 tokens are 24 of the 32 registers
-/// Rows of `V` vectors that training's recurrence keeps in registers, beside what it multiplies them with.
-constexpr int RowsInRegisters(int V) { return V <= 4 ? 4 : 2; }
 
 struct Vec {
   __m512 v;
