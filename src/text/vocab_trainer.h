@@ -24,7 +24,7 @@ struct VocabOptions {
   double candidates =
       1.5;  ///< so many times the wanted tokens are learned before some are dropped; 1: plain merges
   /// Told how far the work is, from 0 to 1; false stops it (kCancelled).
-  std::function<bool(double done)> progress;
+  std::function<bool(double done)> progress = {};
 };
 
 /// Not thread-safe. Memory is that of the text's different chunks (words with their punctuation).
