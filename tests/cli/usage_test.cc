@@ -44,7 +44,7 @@ TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
         "+save", "+load", "+set", "+help", "Ctrl-C", "Ctrl-D"}},
       {"info", false, false, {"file", "--tokenizer", "--tensors", "--json"}},
       {"logits", true, false, {"--tokens", "--chunk", "--json"}},
-      {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text"}},
+      {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text", "--out", "--separator"}},
       {"detokenize", false, false, {"--tokenizer", "--file", "--json", "ids"}},
       {"convert",
        false,
