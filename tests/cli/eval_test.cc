@@ -22,6 +22,7 @@ class Eval : public testing::CliTest {
   Eval() {
     WriteText("a.txt", "first story\nof two\n---\nsecond\n---\n");
     WriteText("a.jsonl", "{\"text\": \"first story\\nof two\"}\n\n{\"text\": \"second\"}\n");
+    WriteText("words.jsonl", "{\"text\": \"the last word\"}\n{\"text\": \"another one\"}\n");
     WriteText("bad.jsonl", "{\"text\": \"a b\"}\n{\"txt\": \"a b\"}\n");
     WriteText("query.jsonl",
               "{\"query\": \"Why?\", \"choices\": [\"so\", \"because\"], \"gold\": 1}\n"
@@ -56,10 +57,10 @@ TEST_F(Eval, AddsFilesUpAndDrawsThem) {
 }
 
 TEST_F(Eval, CountsLambada) {
-  const auto json = Json({"eval", "lambada", "-m", model_, File("a.jsonl"), "--limit", "1", "--json"});
+  const auto json = Json({"eval", "lambada", "-m", model_, File("words.jsonl"), "--limit", "1", "--json"});
   EXPECT_EQ(json.at("examples"), 1);
   EXPECT_GT(json.at("perplexity").get<double>(), 1);
-  EXPECT_THAT(Output({"eval", "lambada", "-m", model_, File("a.jsonl"), "--limit", "1"}),
+  EXPECT_THAT(Output({"eval", "lambada", "-m", model_, File("words.jsonl"), "--limit", "1"}),
               HasSubstr("1 examples: "));
 }
 
