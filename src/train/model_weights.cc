@@ -37,6 +37,21 @@ std::vector<std::byte> Transposed(std::span<const float> values, int64_t rows, i
   return bytes;
 }
 
+/// RWKV-7's layer 0 mixes no earlier values in, but the reference code's module has the parameters for it and refuses
+/// files without them: they are written as zeros, which nothing reads.
+void AddUnused(const ModelShape& shape, std::vector<OutputTensor>* tensors) {
+  if (shape.generation != Generation::kRwkv7) return;
+  const auto add = [&](const char* name, Shape dims) {
+    const auto bytes = static_cast<size_t>(NumElements(dims)) * sizeof(float);
+    tensors->push_back({fmt::format("blocks.0.att.{}", name), DType::kF32, dims, [=]() -> Result<TensorBytes> {
+                          return TensorBytes{{}, std::vector<std::byte>(bytes)};
+                        }});
+  };
+  add("v0", {shape.att_width});
+  add("v1", {shape.rank_v, shape.width});
+  add("v2", {shape.att_width, shape.rank_v});
+}
+
 }  // namespace
 
 Status LoadParameters(const Checkpoint& checkpoint, const ParameterLayout& layout,
@@ -79,6 +94,7 @@ std::vector<OutputTensor> SafetensorsOf(const ParameterLayout& layout, std::span
                          return TensorBytes{std::as_bytes(values), {}};
                        }});
   }
+  AddUnused(layout.shape(), &tensors);
   return tensors;
 }
 
