@@ -22,5 +22,6 @@ void AddDetokenize(CLI::App& app, Run* run);
 void AddTokenizer(CLI::App& app, Run* run);
 void AddConvert(CLI::App& app, Run* run);
 void AddEval(CLI::App& app, Run* run);
+void AddTrain(CLI::App& app, Run* run);
 
 }  // namespace tern

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   tern::AddTokenizer(app, &run);
   tern::AddConvert(app, &run);
   tern::AddEval(app, &run);
+  tern::AddTrain(app, &run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

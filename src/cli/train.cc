@@ -1,0 +1,176 @@
+// tern train: learn a model from text.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+
+#include "base/parallel.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/train_arguments.h"
+#include "cli/train_plan.h"
+#include "cli/train_sample.h"
+#include "cli/train_setup.h"
+#include "train/matrix_rate.h"
+#include "train/model_weights.h"
+#include "train/training_run.h"
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+using train::Trainer;
+
+/// Ctrl-C and SIGTERM finish the step, save and leave; a second one leaves at once.
+void CatchSignals() {
+  CatchInterrupts();
+  struct sigaction action = {};
+  ::sigaction(SIGINT, nullptr, &action);
+  ::sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of its write
+}
+
+void Say(const TrainArguments& arguments, const std::string& line) {
+  if (!arguments.json) fmt::print(stderr, "{}\n", line);
+}
+
+/// The newest run in the folder with --resume, nothing without.
+Result<std::optional<train::StoredRun>> FindRun(const TrainArguments& arguments) {
+  std::vector<std::string> passed_over;
+  auto run = train::OpenNewestRun(arguments.out, &passed_over);
+  if (!arguments.resume) {
+    if (!run.ok() || arguments.dry_run) return std::optional<train::StoredRun>();
+    return InvalidArgument(
+        fmt::format("'{}' holds a run of {} steps: go on with --resume, or choose another --out",
+                    arguments.out, run->record.step));
+  }
+  TERN_RETURN_IF_ERROR(run.status());
+  for (const std::string& each : passed_over) Say(arguments, "passed over: " + each);
+  return std::optional<train::StoredRun>(std::move(*run));
+}
+
+/// Weights, and the record of where the trainer stands.
+Result<train::RunRecord> Begin(const TrainArguments& arguments, const TrainSetup& setup, Trainer* trainer) {
+  train::RunRecord record;
+  const train::DataIdentity data = train::Identify(*setup.data);
+  if (setup.run) {
+    std::vector<std::string> changes;
+    TERN_RETURN_IF_ERROR(
+        train::CheckResume(*setup.run, setup.options, data, setup.vocabulary_hash, &changes));
+    for (const std::string& change : changes) Say(arguments, "changed: " + change);
+    TERN_RETURN_IF_ERROR(train::RestoreRun(*setup.run, trainer));
+    record = setup.run->record;
+    Say(arguments, fmt::format("going on from '{}' (step {})", setup.run->path, record.step));
+  } else if (setup.model != nullptr) {
+    TERN_RETURN_IF_ERROR(trainer->SetParameters([&](std::span<float> parameters) {
+      return train::LoadParameters(*setup.model, trainer->layout(), parameters);
+    }));
+  }
+  record.options = setup.options;
+  record.data = data;
+  record.vocabulary_hash = setup.vocabulary_hash;
+  return record;
+}
+
+/// The result of a whole run: "model.safetensors".
+Status SaveModel(const TrainArguments& arguments, const Trainer& trainer, const train::RunRecord& record) {
+  const std::string path = arguments.out + "/model.safetensors";
+  if (arguments.type == "f32") return train::SaveWeights(path, trainer, record);
+  TERN_ASSIGN_OR_RETURN(const auto checkpoint,
+                        train::ViewAsCheckpoint(trainer.layout(), trainer.parameters()));
+  SaveOptions save;
+  save.format = FileFormat::kSafetensors;
+  save.type = arguments.type == "bf16" ? DType::kBF16 : DType::kF16;
+  return SaveCheckpoint(*checkpoint, path, save);
+}
+
+Status Tell(const TrainArguments& arguments, const train::RunResult& result, bool validated) {
+  const train::RunRecord& record = result.record;
+  if (arguments.json) {
+    nlohmann::ordered_json json = {
+        {"out", arguments.out},
+        {"step", record.step},
+        {"steps", record.options.steps},
+        {"stopped", result.stopped},
+        {"smoothed_loss", record.smoothing_weight > 0 ? record.smoothed_loss / record.smoothing_weight : 0},
+        {"tokens", record.tokens},
+        {"skipped_steps", record.skipped},
+        {"seconds", record.seconds},
+        {"tokens_per_second", result.tokens_per_second}};
+    if (validated)
+      json.update({{"validation_loss", result.validation_loss},
+                   {"best_validation_loss", record.best_loss},
+                   {"best_step", record.best_step}});
+    PrintJson(json);
+  }
+  if (result.stopped) {
+    Say(arguments,
+        fmt::format("stopped after step {} of {}, saved in '{}'; go on with: tern train --resume --out {}",
+                    record.step, record.options.steps, train::RunPath(arguments.out, record.step),
+                    arguments.out));
+    return Cancelled("stopped");
+  }
+  Say(arguments, fmt::format("{} steps in {:.0f} s, {:.0f} tokens/s: {}/model.safetensors", record.step,
+                             record.seconds, result.tokens_per_second, arguments.out));
+  if (record.skipped > 0)
+    Say(arguments, fmt::format("{} steps were left out for NaN or infinity", record.skipped));
+  return OkStatus();
+}
+
+Status Train(const TrainArguments& arguments, const TrainSetup& setup) {
+  std::error_code error;
+  fs::create_directories(arguments.out, error);
+  if (error) return IoError(fmt::format("cannot make the folder '{}': {}", arguments.out, error.message()));
+  train::SingleProcess alone;
+  TERN_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(setup.options, setup.shape, setup.data, &alone));
+  train::RunSetup run;
+  TERN_ASSIGN_OR_RETURN(run.record, Begin(arguments, setup, trainer.get()));
+  TERN_RETURN_IF_ERROR(KeepVocabulary(setup, arguments.out));
+  run.folder = arguments.out;
+  run.validation = setup.validation;
+  run.report = !arguments.json;
+  constexpr double kPeakSeconds = 0.3;
+  const int64_t tokens = train::MicroRows(setup.options) * setup.options.context;
+  const train::GraphOptions graph = train::GraphOptionsOf(setup.options);
+  run.peak_rate = train::MeasureMatrixRate(
+      train::LargestProduct(train::StepProducts(trainer->layout(), tokens, graph.head_rows)), graph.precision,
+      kPeakSeconds);
+  run.stop = [] { return Interrupted(); };
+  if (setup.options.sample_every > 0 && setup.tokenizer != nullptr) {
+    run.sample = [&setup](const Trainer& t) {
+      return SampleText(t, *setup.tokenizer, setup.options.sample_prompt, setup.options.sample_tokens);
+    };
+  }
+  Say(arguments, Summary(setup, trainer->layout(), trainer->windows().windows_per_epoch(), run.peak_rate));
+  TERN_ASSIGN_OR_RETURN(const train::RunResult result, train::RunTraining(*trainer, run));
+  if (!result.stopped) TERN_RETURN_IF_ERROR(SaveModel(arguments, *trainer, result.record));
+  return Tell(arguments, result, setup.validation != nullptr);
+}
+
+Status RunTrain(const CLI::App& command, const TrainArguments& arguments) {
+  if (arguments.threads > 0) SetNumThreads(arguments.threads);
+  if (arguments.out.empty() && (arguments.resume || !arguments.dry_run)) {
+    return InvalidArgument("no folder for the run: name one with --out");
+  }
+  CatchSignals();
+  TERN_ASSIGN_OR_RETURN(auto stored, FindRun(arguments));
+  TERN_ASSIGN_OR_RETURN(auto options,
+                        Resolve(command, arguments, stored ? stored->record.options : train::TrainOptions()));
+  const bool exact_vocab = Given(command, "vocab") || stored.has_value();
+  TERN_ASSIGN_OR_RETURN(const TrainSetup setup,
+                        PrepareTraining(std::move(options), exact_vocab, std::move(stored), arguments.out));
+  for (const std::string& note : setup.notes) Say(arguments, note);
+  return arguments.dry_run ? PrintPlan(setup, arguments.json) : Train(arguments, setup);
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app, Run* run) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = app.add_subcommand("train", "Learn a model from text");
+  AddTrainArguments(*command, *arguments);
+  command->callback([=] { *run = [=] { return RunTrain(*command, *arguments); }; });
+}
+
+}  // namespace tern

@@ -1,0 +1,128 @@
+#include "cli/train_plan.h"
+
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "base/memory.h"
+#include "cli/common.h"
+#include "train/matrix_rate.h"
+#include "train/memory_plan.h"
+#include "train/run_report.h"
+
+namespace tern {
+namespace {
+
+/// Bytes of the corpus in memory: two a token where the vocabulary allows; files of tokens stay mapped, and
+/// what of them was read is counted as resident as well.
+uint64_t DataBytes(const TrainSetup& setup) {
+  const int64_t tokens =
+      setup.data->tokens() + (setup.validation == nullptr ? 0 : setup.validation->tokens());
+  const uint64_t per_token = setup.shape.vocab <= 65536 ? 2 : 4;
+  return per_token * static_cast<uint64_t>(tokens);
+}
+
+/// Seconds that oneDNN takes for all products of a micro-batch, each shape measured by itself.
+double SecondsOfProducts(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t tokens) {
+  const train::GraphOptions graph = train::GraphOptionsOf(setup.options);
+  double seconds = 0;
+  for (const train::StepProduct& product : train::StepProducts(layout, tokens, graph.head_rows)) {
+    constexpr double kEach = 0.05;
+    const double rate = train::MeasureMatrixRate(product, graph.precision, kEach);
+    if (rate > 0) seconds += static_cast<double>(product.count) * product.flop() / rate;
+  }
+  return seconds;
+}
+
+struct Plan {
+  const TrainSetup& setup;
+  train::ParameterLayout layout{setup.shape};
+  train::MemoryPlan memory = train::PlanMemory(setup.options, setup.shape, DataBytes(setup), 1);
+  double products_seconds = 0;   ///< of a step
+  double tokens_per_second = 0;  ///< expected
+  int64_t step_tokens = 0;
+};
+
+Plan MakePlan(const TrainSetup& setup) {
+  Plan plan{setup};
+  const int64_t rows = train::MicroRows(setup.options), context = setup.options.context;
+  plan.step_tokens = setup.options.batch * context;
+  plan.products_seconds = SecondsOfProducts(setup, plan.layout, rows * context) *
+                          static_cast<double>(setup.options.batch) / static_cast<double>(rows);
+  // Everything that is no matrix product took about two fifths of a step when this was measured
+  // (docs/training.md); recomputation repeats the forward pass, a third of the whole.
+  constexpr double kShareOfProducts = 0.6, kRecompute = 4.0 / 3.0;
+  const double seconds =
+      plan.products_seconds / kShareOfProducts * (setup.options.recompute ? kRecompute : 1);
+  plan.tokens_per_second = seconds > 0 ? static_cast<double>(plan.step_tokens) / seconds : 0;
+  return plan;
+}
+
+void PrintTable(const Plan& plan) {
+  const auto line = [](const std::string& name, const std::string& value) {
+    std::cout << fmt::format("  {:<36} {:>14}\n", name, value);
+  };
+  const auto& options = plan.setup.options;
+  std::cout << fmt::format("{}, {} layers × {}, {} symbols\n", Name(plan.setup.shape.generation),
+                           plan.setup.shape.layers, plan.setup.shape.width, plan.setup.shape.vocab);
+  line("parameters", HumanCount(static_cast<uint64_t>(plan.layout.count())));
+  line("of matrices", HumanCount(static_cast<uint64_t>(plan.layout.matrix_count())));
+  line("FLOP per token (6 per matrix element)", fmt::format("{:.3g}", train::StepFlop(plan.layout, 1)));
+  line("tokens of the data", HumanCount(static_cast<uint64_t>(plan.setup.data->tokens())));
+  line("tokens of a step", HumanCount(static_cast<uint64_t>(plan.step_tokens)));
+  line("epochs of the run",
+       fmt::format("{:.2f}", static_cast<double>(options.steps) * static_cast<double>(plan.step_tokens) /
+                                 static_cast<double>(plan.setup.data->tokens())));
+  std::cout << "memory\n";
+  for (const auto& [name, bytes] : plan.memory.parts) line(name, HumanBytes(bytes));
+  line("together", HumanBytes(plan.memory.total));
+  const uint64_t available = AvailableMemory();
+  if (available > 0) line("available now", HumanBytes(available));
+  std::cout << "expected speed (estimated from this machine's products)\n";
+  line("tokens per second", fmt::format("{:.0f}", plan.tokens_per_second));
+  const double total = static_cast<double>(options.steps) * static_cast<double>(plan.step_tokens);
+  if (plan.tokens_per_second > 0) line("time of the run", train::HumanTime(total / plan.tokens_per_second));
+}
+
+}  // namespace
+
+std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t windows_per_epoch,
+                    double peak_rate) {
+  const auto& o = setup.options;
+  std::string text = fmt::format("{}, {} layers × {}, {} symbols: {} parameters\n",
+                                 Name(setup.shape.generation), setup.shape.layers, setup.shape.width,
+                                 setup.shape.vocab, HumanCount(static_cast<uint64_t>(layout.count())));
+  text += fmt::format("{} tokens ({} windows of {}){}; {} steps of {} × {} tokens in {}",
+                      setup.data->tokens(), windows_per_epoch, o.context,
+                      setup.validation == nullptr
+                          ? std::string()
+                          : fmt::format(", {} for validation", setup.validation->tokens()),
+                      o.steps, o.batch, o.context, o.precision);
+  if (peak_rate > 0) text += fmt::format("; oneDNN reaches {:.0f} GFLOP/s here", peak_rate / 1e9);
+  return text;
+}
+
+Status PrintPlan(const TrainSetup& setup, bool json) {
+  const Plan plan = MakePlan(setup);
+  if (!json) {
+    PrintTable(plan);
+    return OkStatus();
+  }
+  nlohmann::ordered_json parts;
+  for (const auto& [name, bytes] : plan.memory.parts) parts[name] = bytes;
+  PrintJson({{"architecture", Name(setup.shape.generation)},
+             {"layers", setup.shape.layers},
+             {"width", setup.shape.width},
+             {"vocab", setup.shape.vocab},
+             {"parameters", plan.layout.count()},
+             {"matrix_parameters", plan.layout.matrix_count()},
+             {"flop_per_token", train::StepFlop(plan.layout, 1)},
+             {"data_tokens", setup.data->tokens()},
+             {"step_tokens", plan.step_tokens},
+             {"memory_bytes", parts},
+             {"memory_total_bytes", plan.memory.total},
+             {"expected_tokens_per_second", plan.tokens_per_second}});
+  return OkStatus();
+}
+
+}  // namespace tern
