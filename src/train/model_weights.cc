@@ -42,7 +42,7 @@ std::vector<std::byte> Transposed(std::span<const float> values, int64_t rows, i
 void AddUnused(const ModelShape& shape, std::vector<OutputTensor>* tensors) {
   if (shape.generation != Generation::kRwkv7) return;
   const auto add = [&](const char* name, Shape dims) {
-    const auto bytes = static_cast<size_t>(NumElements(dims)) * sizeof(float);
+    const auto bytes = static_cast<size_t>(NumElements(dims).value_or(0)) * sizeof(float);
     tensors->push_back({fmt::format("blocks.0.att.{}", name), DType::kF32, dims, [=]() -> Result<TensorBytes> {
                           return TensorBytes{{}, std::vector<std::byte>(bytes)};
                         }});
