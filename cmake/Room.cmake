@@ -18,6 +18,7 @@ function(tern_room_test name)
   endif()
   add_executable(tern_${name}_test ${sources})
   target_include_directories(tern_${name}_test PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_options(tern_${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)  # the tested code has its own flags
   target_link_libraries(tern_${name}_test PRIVATE ${ARGN} tern_testing GTest::gtest GTest::gmock)
   gtest_discover_tests(tern_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
 endfunction()
