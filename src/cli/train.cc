@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -12,6 +13,7 @@
 #include "cli/train_plan.h"
 #include "cli/train_sample.h"
 #include "cli/train_setup.h"
+#include "train/launch.h"
 #include "train/matrix_rate.h"
 #include "train/model_weights.h"
 #include "train/training_run.h"
@@ -32,7 +34,7 @@ void CatchSignals() {
 }
 
 void Say(const TrainArguments& arguments, const std::string& line) {
-  if (!arguments.json) fmt::print(stderr, "{}\n", line);
+  if (arguments.first && !arguments.json) fmt::print(stderr, "{}\n", line);
 }
 
 /// The newest run in the folder with --resume, nothing without.
@@ -73,9 +75,20 @@ Result<train::RunRecord> Begin(const TrainArguments& arguments, const TrainSetup
   return record;
 }
 
+/// Processes of a run must stand at the same step of the same data: files may differ from host to host.
+Status CheckBeginning(train::Communicator& communicator, const train::RunRecord& record) {
+  constexpr size_t kDigits = 16;
+  const auto words = [&](size_t begin) {
+    return std::strtoull(record.data.hash.substr(begin, kDigits).c_str(), nullptr, 16);
+  };
+  return train::CheckSame(communicator, {static_cast<uint64_t>(record.step), words(0), words(kDigits)},
+                          "step and training data");
+}
+
 /// The result of a whole run: "model.safetensors".
 Status SaveModel(const TrainArguments& arguments, const Trainer& trainer, const train::RunRecord& record) {
   const std::string path = arguments.out + "/model.safetensors";
+  if (!arguments.first) return OkStatus();
   if (arguments.type == "f32") return train::SaveWeights(path, trainer, record);
   TERN_ASSIGN_OR_RETURN(const auto checkpoint,
                         train::ViewAsCheckpoint(trainer.layout(), trainer.parameters()));
@@ -87,6 +100,7 @@ Status SaveModel(const TrainArguments& arguments, const Trainer& trainer, const 
 
 Status Tell(const TrainArguments& arguments, const train::RunResult& result, bool validated) {
   const train::RunRecord& record = result.record;
+  if (!arguments.first) return OkStatus();
   if (arguments.json) {
     nlohmann::ordered_json json = {
         {"out", arguments.out},
@@ -118,15 +132,16 @@ Status Tell(const TrainArguments& arguments, const train::RunResult& result, boo
   return OkStatus();
 }
 
-Status Train(const TrainArguments& arguments, const TrainSetup& setup) {
+Status Train(const TrainArguments& arguments, const TrainSetup& setup, train::Communicator& communicator) {
   std::error_code error;
   fs::create_directories(arguments.out, error);
   if (error) return IoError(fmt::format("cannot make the folder '{}': {}", arguments.out, error.message()));
-  train::SingleProcess alone;
-  TERN_ASSIGN_OR_RETURN(const auto trainer, Trainer::Create(setup.options, setup.shape, setup.data, &alone));
+  TERN_ASSIGN_OR_RETURN(const auto trainer,
+                        Trainer::Create(setup.options, setup.shape, setup.data, &communicator));
   train::RunSetup run;
   TERN_ASSIGN_OR_RETURN(run.record, Begin(arguments, setup, trainer.get()));
-  TERN_RETURN_IF_ERROR(KeepVocabulary(setup, arguments.out));
+  TERN_RETURN_IF_ERROR(CheckBeginning(communicator, run.record));
+  if (arguments.first) TERN_RETURN_IF_ERROR(KeepVocabulary(setup, arguments.out));
   run.folder = arguments.out;
   run.validation = setup.validation;
   run.report = !arguments.json;
@@ -136,6 +151,7 @@ Status Train(const TrainArguments& arguments, const TrainSetup& setup) {
   run.peak_rate = train::MeasureMatrixRate(
       train::LargestProduct(train::StepProducts(trainer->layout(), tokens, graph.head_rows)), graph.precision,
       kPeakSeconds);
+  run.peak_rate *= communicator.size();
   run.stop = [] { return Interrupted(); };
   if (setup.options.sample_every > 0 && setup.tokenizer != nullptr) {
     run.sample = [&setup](const Trainer& t) {
@@ -145,11 +161,13 @@ Status Train(const TrainArguments& arguments, const TrainSetup& setup) {
   Say(arguments, Summary(setup, trainer->layout(), trainer->windows().windows_per_epoch(), run.peak_rate));
   TERN_ASSIGN_OR_RETURN(const train::RunResult result, train::RunTraining(*trainer, run));
   if (!result.stopped) TERN_RETURN_IF_ERROR(SaveModel(arguments, *trainer, result.record));
+  TERN_RETURN_IF_ERROR(communicator.Leave());
   return Tell(arguments, result, setup.validation != nullptr);
 }
 
-Status RunTrain(const CLI::App& command, const TrainArguments& arguments) {
-  if (arguments.threads > 0) SetNumThreads(arguments.threads);
+/// What one of the processes of a run does.
+Status RunProcess(const CLI::App& command, const TrainArguments& arguments,
+                  train::Communicator& communicator) {
   if (arguments.out.empty() && (arguments.resume || !arguments.dry_run)) {
     return InvalidArgument("no folder for the run: name one with --out");
   }
@@ -161,7 +179,21 @@ Status RunTrain(const CLI::App& command, const TrainArguments& arguments) {
   TERN_ASSIGN_OR_RETURN(const TrainSetup setup,
                         PrepareTraining(std::move(options), exact_vocab, std::move(stored), arguments.out));
   for (const std::string& note : setup.notes) Say(arguments, note);
-  return arguments.dry_run ? PrintPlan(setup, arguments.json) : Train(arguments, setup);
+  if (!arguments.dry_run) return Train(arguments, setup, communicator);
+  TERN_RETURN_IF_ERROR(communicator.Leave());
+  return arguments.first ? PrintPlan(setup, arguments.json) : OkStatus();
+}
+
+Status RunTrain(const CLI::App& command, TrainArguments arguments) {
+  train::LaunchOptions launch;
+  launch.reduce_bf16 = arguments.reduce == "bf16";
+  TERN_ASSIGN_OR_RETURN(const auto communicator, train::Launch(launch));
+  arguments.first = communicator->rank() == 0;
+  SetNumThreads(arguments.threads > 0 ? arguments.threads : communicator->threads());
+  const Status status = RunProcess(command, arguments, *communicator);
+  // The others would wait for this one.
+  if (!status.ok()) communicator->Abort(status, status.code() == StatusCode::kInvalidArgument ? 2 : 1);
+  return status;
 }
 
 }  // namespace

@@ -101,6 +101,8 @@ void AddRun(CLI::App& command, TrainArguments& a) {
   group.Add("--type", a.type, "Matrices of the final model.safetensors")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
   AddThreads(command, a.threads);
+  group.Add("--reduce", a.reduce, "Under mpirun: gradients travel as f32, or in half the bytes")
+      ->check(CLI::IsMember({"f32", "bf16"}));
   command.add_flag("--json", a.json, "One JSON document at the end instead of lines on the way");
 }
 

@@ -15,6 +15,8 @@ struct TrainArguments {
   std::string type = "f32";  ///< of model.safetensors
   bool resume = false, dry_run = false, json = false;
   int threads = 0;
+  std::string reduce = "f32";  ///< how gradients travel between processes
+  bool first = true;           ///< of several processes, the one that speaks and writes
 };
 
 /// Adds every option of `tern train`.

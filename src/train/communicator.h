@@ -37,6 +37,14 @@ class Communicator {
   /// `values` become those of process `root`.
   virtual Status Broadcast(std::span<float> values, int root) = 0;
 
+  /// Threads that this process may compute with without taking the cores of others on its host; 0: all of them.
+  virtual int threads() const { return 0; }
+  /// The end of a run that went well, on all processes: none returns before all have called it. Nothing may follow.
+  virtual Status Leave() { return OkStatus(); }
+  /// The end of a run that did not, on this process at least: says why on standard error and ends all processes, this one
+  /// too, with that exit code. Returns where there is one process alone, having said nothing.
+  virtual void Abort(const Status& /*why*/, int /*exit_code*/) {}
+
   /// The part of a flat array of `total` elements that a process keeps moments for: nearly equal parts, each
   /// beginning on a 64-byte border.
   static OwnedRange Owned(int64_t total, int rank, int size);
