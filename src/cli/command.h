@@ -23,5 +23,6 @@ void AddTokenizer(CLI::App& app, Run* run);
 void AddConvert(CLI::App& app, Run* run);
 void AddEval(CLI::App& app, Run* run);
 void AddTrain(CLI::App& app, Run* run);
+void AddBench(CLI::App& app, Run* run);
 
 }  // namespace tern

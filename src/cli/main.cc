@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   tern::AddConvert(app, &run);
   tern::AddEval(app, &run);
   tern::AddTrain(app, &run);
+  tern::AddBench(app, &run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

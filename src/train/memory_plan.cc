@@ -7,9 +7,9 @@
 namespace tern::train {
 namespace {
 
-/// The program itself, oneDNN's compiled kernels, thread stacks, tables of the tokenizer: measured at 25 to
-/// 60 MB.
-constexpr uint64_t kProgram = 40'000'000;
+/// The program itself, oneDNN's compiled kernels, thread stacks, tables of the tokenizer: measured at 20 to
+/// 35 MB.
+constexpr uint64_t kProgram = 28'000'000;
 
 }  // namespace
 

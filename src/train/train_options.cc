@@ -89,7 +89,9 @@ Status FromJson(const nlohmann::json& json, TrainOptions* options) {
     } else if constexpr (std::is_floating_point_v<Field>) {
       fits = at->is_number();
     } else if constexpr (kIsNumber<Field>) {
-      fits = at->is_number_integer() && (std::is_signed_v<Field> || *at >= 0);
+      const bool fits_signed =
+          at->is_number_integer() && (!at->is_number_unsigned() || at->template get<uint64_t>() >> 63 == 0);
+      fits = std::is_signed_v<Field> ? fits_signed : at->is_number_unsigned();
     } else if constexpr (std::is_same_v<Field, std::string>) {
       fits = at->is_string();
     } else {

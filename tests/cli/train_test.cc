@@ -1,0 +1,164 @@
+// tern train and tern bench --train, as a person uses them.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "formats/tensor_source.h"
+#include "tests/cli/cli_testing.h"
+
+namespace tern::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TrainTest : public ::testing::Test {
+ protected:
+  TrainTest() {
+    std::string text;
+    for (int i = 0; i < 400; ++i) {
+      text += "the bird number " + std::to_string(i * 7 % 100) + " flies north and then south\n";
+    }
+    std::ofstream(data_) << text;
+  }
+
+  std::string Out(const std::string& name) const { return dir_.File(name); }
+  std::vector<std::string> Command(const std::string& out, const std::vector<std::string>& more) const {
+    std::vector<std::string> words = {
+        "train", "--data",        data_, "--layers", "2",    "--width",   "32",    "--head-size",
+        "16",    "--context",     "16",  "--batch",  "4",    "--threads", "2",     "--validation",
+        "0.1",   "--eval-tokens", "320", "--lr",     "0.01", "--out",     Out(out)};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  nlohmann::json RunJson(const std::string& out, std::vector<std::string> more) const {
+    more.push_back("--json");
+    const Outcome outcome = RunTern(Command(out, more));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.out, nullptr, false);
+  }
+  std::vector<nlohmann::json> Log(const std::string& out) const {
+    std::vector<nlohmann::json> lines;
+    std::ifstream file(Out(out) + "/log.jsonl");
+    for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+  /// Every tensor's bytes of a checkpoint; what its metadata say of times may differ.
+  std::vector<std::vector<std::byte>> Tensors(const std::string& path) const {
+    std::vector<std::vector<std::byte>> all;
+    const auto source = OpenTensorSource(path);
+    EXPECT_TRUE(source.ok()) << source.status().message();
+    if (!source.ok()) return all;
+    for (const TensorInfo& tensor : (*source)->tensors())
+      all.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
+    return all;
+  }
+
+  TempDir dir_;
+  const std::string data_ = dir_.File("birds.txt");
+};
+
+TEST_F(TrainTest, LearnsAndLeavesAModelThatRunsAndConverts) {
+  const auto result = RunJson("run", {"--steps", "40", "--sample-every", "20", "--sample-prompt", "the ",
+                                      "--sample-tokens", "8", "--eval-every", "20"});
+  EXPECT_EQ(result["step"], 40);
+  EXPECT_LT(result["validation_loss"], 3.5);  // a byte out of 256, unlearnt, costs 5.5
+  const auto log = Log("run");
+  EXPECT_EQ(log.size(), 42u);  // 40 steps, 2 validations
+  EXPECT_LT(log.back()["validation_loss"].get<double>(), log.front()["loss"].get<double>());
+  for (const char* name : {"best.safetensors", "loss.svg", "samples.txt", "step-00000040.safetensors"}) {
+    EXPECT_TRUE(std::filesystem::exists(Out("run/") + name)) << name;
+  }
+  const std::string model = Out("run/model.safetensors"), pth = Out("a.pth"), back = Out("b.safetensors");
+  EXPECT_THAT(Output({"generate", "--model", model, "--prompt", "the ", "-n", "8"}),
+              ::testing::Not(::testing::IsEmpty()));
+  Output({"convert", model, pth});
+  Output({"convert", pth, back});
+  EXPECT_EQ(Json({"logits", "--model", model, "--tokens", "1,2,3", "--json"}),
+            Json({"logits", "--model", back, "--tokens", "1,2,3", "--json"}));
+}
+
+TEST_F(TrainTest, InterruptedAndResumedIsUninterrupted) {
+  const std::vector<std::string> more = {"--steps", "400",     "--dropout", "0.1",          "--micro-batch",
+                                         "3",       "--order", "streams",   "--eval-every", "0"};
+  RunJson("whole", more);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const std::string name = "parts" + std::to_string(signal);
+    Process process(Command(name, more), {.terminal = true});
+    ASSERT_TRUE(process.WaitForText("step 3"));
+    process.Signal(signal);
+    const Outcome stopped = process.Finish();
+    EXPECT_EQ(stopped.code, 130) << stopped.out;
+    EXPECT_THAT(stopped.out, HasSubstr("tern train --resume --out"));
+    const Outcome resumed = RunTern({"train", "--resume", "--out", Out(name), "--threads", "2"});
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_EQ(Tensors(Out(name + "/step-00000400.safetensors")),
+              Tensors(Out("whole/step-00000400.safetensors")));
+    EXPECT_EQ(Log(name).size(), Log("whole").size());
+  }
+}
+
+TEST_F(TrainTest, LinesAfterTheCheckpointAreCutOnResume) {
+  RunJson("run", {"--steps", "6", "--eval-every", "0"});
+  std::ofstream(Out("run/log.jsonl"), std::ios::app) << "{\"step\":7,\"loss\":1}\n{\"step\":8,\"lo";
+  RunJson("run", {"--resume", "--steps", "8"});
+  const auto log = Log("run");
+  std::vector<int> steps;
+  for (const auto& line : log) {
+    if (line.contains("loss")) steps.push_back(line["step"]);
+  }
+  EXPECT_THAT(steps, ::testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+}
+
+TEST_F(TrainTest, RefusesToMixRuns) {
+  RunJson("run", {"--steps", "2"});
+  ExpectOneLine(RunTern(Command("run", {"--steps", "2"})), "--resume");
+  ExpectOneLine(RunTern({"train", "--resume", "--out", Out("run"), "--width", "64", "--json"}),
+                "--width 32 → 64");
+  ExpectOneLine(RunTern({"train", "--resume", "--out", Out("none")}), "none");
+  std::ofstream(data_, std::ios::app) << "another line\n";
+  ExpectOneLine(RunTern({"train", "--resume", "--out", Out("run"), "--steps", "3", "--json"}),
+                "training data");
+}
+
+TEST_F(TrainTest, SaysWhatIsWrong) {
+  ExpectOneLine(RunTern({"train", "--out", Out("x"), "--json"}), "--data");
+  ExpectOneLine(RunTern({"train", "--data", data_}), "--out");
+  ExpectOneLine(RunTern({"train", "--data", Out("absent.txt"), "--out", Out("x"), "--json"}), "absent.txt");
+  ExpectOneLine(RunTern(Command("x", {"--preset", "rwkv9:huge"})), "rwkv9:huge");
+  ExpectOneLine(RunTern(Command("x", {"--schedule", "triangle"})), "triangle");
+  ExpectOneLine(RunTern(Command("x", {"--lr", "nan"})), "lr");
+  ExpectOneLine(RunTern({"train", "--data", data_, "--out", Out("x"), "--json", "--validation", "1.5"}),
+                "1.5");
+}
+
+TEST_F(TrainTest, DryRunTellsSizeMemoryAndSpeedAndTrainsNothing) {
+  const auto plan = RunJson("never", {"--dry-run"});
+  EXPECT_FALSE(std::filesystem::exists(Out("never")));
+  EXPECT_GT(plan["memory_bytes"]["activations and workspace"], 0);
+  EXPECT_EQ(plan["memory_bytes"]["parameters (fp32)"], plan["memory_bytes"]["gradients (fp32)"]);
+  EXPECT_GT(plan["expected_tokens_per_second"], 0);
+  EXPECT_EQ(plan["step_tokens"], 64);
+}
+
+TEST_F(TrainTest, GoesOnFromWeightsOfAnyFormat) {
+  RunJson("first", {"--steps", "30"});
+  Output({"convert", Out("first/model.safetensors"), Out("first.pth")});
+  const auto more = RunJson("second", {"--steps", "1", "--model", Out("first.pth"), "--type", "bf16"});
+  EXPECT_LT(Log("second").front()["loss"], 4.0);
+  EXPECT_THAT(Output({"info", Out("second/model.safetensors")}), HasSubstr("RWKV-7"));
+}
+
+TEST_F(TrainTest, BenchHoldsAStepAgainstItsProducts) {
+  const auto bench = Json({"bench", "--train", "--layers", "2", "--width", "64", "--vocab", "300",
+                           "--context", "32", "--batch", "2", "--steps", "3", "--json"});
+  EXPECT_GT(bench["step_seconds"], 0);
+  EXPECT_GT(bench["share_of_onednn"], 0);
+  EXPECT_GT(bench["other_share"], 0);
+  EXPECT_LT(bench["other_share"], 1);
+  // All products of a step, the low-rank ones and those of the gradients included: 6 FLOP per matrix element
+  // and token.
+  EXPECT_NEAR(bench["product_flop"].get<double>() / bench["counted_flop"].get<double>(), 1.0, 1e-9);
+}
+
+}  // namespace
+}  // namespace tern::testing
