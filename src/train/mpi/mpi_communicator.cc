@@ -127,7 +127,8 @@ Status MpiCommunicator::Leave() {
 void MpiCommunicator::Abort(const Status& why, int exit_code) {
   if (!thread_.joinable()) return;  // it has left
   // What ails all of them is said once, by the first.
-  if (place_.rank != 0) ::sleep(1);
+  constexpr unsigned kSeconds = 5;
+  for (unsigned left = place_.rank != 0 ? kSeconds : 0; left > 0;) left = ::sleep(left);
   std::fprintf(stderr, "tern: process %d of %d: %s\n", place_.rank, place_.size, why.message().c_str());
   exit_code_ = exit_code;
   EndThread(End::kAbort);
