@@ -45,6 +45,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty()) {
+      fmt::print(stderr, "tern: there is no command '{}' (see tern --help)\n", argv[1]);
+      return kUsage;
+    }
     fmt::print(stderr, "tern: {} (see tern {}--help)\n", error.what(),
                app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ");
     return kUsage;

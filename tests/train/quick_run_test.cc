@@ -40,7 +40,7 @@ TrainOptions QuickForm(int64_t generation) {
   return options;
 }
 
-class QuickRunTest : public testing::TestWithParam<int64_t> {};
+class QuickRunTest : public ::testing::TestWithParam<int64_t> {};
 
 // A transformer of this size and budget reaches 1.88 nats a character (nanoGPT's published figure). RWKV-7 ends near
 // 1.59, RWKV-4 somewhat above: a term lost in the gradient, the order of the data or the optimizer costs more than that.
@@ -69,7 +69,7 @@ TEST_P(QuickRunTest, LearnsShakespeareBetterThanATransformerOfItsSize) {
   EXPECT_LT(nats, GetParam() == 7 ? 1.70 : 1.80);
 }
 
-INSTANTIATE_TEST_SUITE_P(BothGenerations, QuickRunTest, testing::Values(4, 7),
+INSTANTIATE_TEST_SUITE_P(BothGenerations, QuickRunTest, ::testing::Values(4, 7),
                          [](const auto& test) { return fmt::format("Rwkv{}", test.param); });
 
 }  // namespace
