@@ -101,18 +101,20 @@ TEST_F(Usage, RefusesWhatItDoesNotKnowInOneLine) {
   }
 }
 
-TEST_F(Usage, SaysHowToGetAModelInThreeLines) {
-  for (const char* command : {"generate", "chat"}) {
-    const Outcome outcome = RunTern({command});
-    EXPECT_GT(outcome.code, 0);
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_THAT(outcome.err, HasSubstr("no model given"));
-    EXPECT_THAT(outcome.err, HasSubstr("https://"));
-    EXPECT_THAT(outcome.err, HasSubstr("--model"));
-    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3) << outcome.err;
-  }
+TEST_F(Usage, WritesAStoryWithTheModelThatCameWithIt) {
+  const Outcome outcome = RunTern({"generate", "-n", "40", "--seed", "1", "--json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\"generated_tokens\": 40"));
+  const Outcome info = RunTern({"info"});
+  EXPECT_THAT(info.out, HasSubstr("tern-stories.gguf"));
   const Outcome given = Process({"generate", "-n", "1"}, {.environment = {"TERN_MODEL=" + model_}}).Finish();
   EXPECT_EQ(given.code, 0) << given.err;
+}
+
+TEST_F(Usage, NamesTheCommandThatThereIsNot) {
+  const Outcome outcome = RunTern({"nothing"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("'nothing'"));
 }
 
 TEST_F(Usage, NamesTheFileThatIsNoModel) {
