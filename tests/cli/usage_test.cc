@@ -105,8 +105,6 @@ TEST_F(Usage, WritesAStoryWithTheModelThatCameWithIt) {
   const Outcome outcome = RunTern({"generate", "-n", "40", "--seed", "1", "--json"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("\"generated_tokens\": 40"));
-  const Outcome info = RunTern({"info"});
-  EXPECT_THAT(info.out, HasSubstr("tern-stories.gguf"));
   const Outcome given = Process({"generate", "-n", "1"}, {.environment = {"TERN_MODEL=" + model_}}).Finish();
   EXPECT_EQ(given.code, 0) << given.err;
 }
