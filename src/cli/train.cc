@@ -1,6 +1,8 @@
 // tern train: learn a model from text.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -146,7 +148,8 @@ Status Train(const TrainArguments& arguments, const TrainSetup& setup, train::Co
   run.validation = setup.validation;
   run.report = !arguments.json;
   constexpr double kPeakSeconds = 0.3;
-  const int64_t tokens = train::MicroRows(setup.options) * setup.options.context;
+  constexpr int64_t kPeakTokens = 4096;  // enough to show the rate; all of a big step's would take long
+  const int64_t tokens = std::min(kPeakTokens, train::MicroRows(setup.options) * setup.options.context);
   const train::GraphOptions graph = train::GraphOptionsOf(setup.options);
   run.peak_rate = train::MeasureMatrixRate(
       train::LargestProduct(train::StepProducts(trainer->layout(), tokens, graph.head_rows)), graph.precision,

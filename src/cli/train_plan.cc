@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "base/memory.h"
@@ -47,8 +48,11 @@ Plan MakePlan(const TrainSetup& setup) {
   Plan plan{setup};
   const int64_t rows = train::MicroRows(setup.options), context = setup.options.context;
   plan.step_tokens = setup.options.batch * context;
-  plan.products_seconds = SecondsOfProducts(setup, plan.layout, rows * context) *
-                          static_cast<double>(setup.options.batch) / static_cast<double>(rows);
+  // A few thousand tokens show the rate; a step of a big model would take minutes.
+  constexpr int64_t kMeasured = 4096;
+  const int64_t measured = std::min(rows * context, kMeasured);
+  plan.products_seconds = SecondsOfProducts(setup, plan.layout, measured) * static_cast<double>(plan.step_tokens) /
+                          static_cast<double>(measured);
   // Everything that is no matrix product took about two fifths of a step when this was measured
   // (docs/training.md); recomputation repeats the forward pass, a third of the whole.
   constexpr double kShareOfProducts = 0.6, kRecompute = 4.0 / 3.0;
