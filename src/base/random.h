@@ -1,4 +1,5 @@
-// Random numbers that are the same on every machine and compiler (the standard library's distributions are not).
+// Random numbers that are the same on every machine and compiler (the standard library's distributions are
+// not).
 #pragma once
 
 #include <array>
@@ -8,16 +9,26 @@
 
 namespace tern {
 
-/// xoshiro256++ (Blackman and Vigna), seeded through splitmix64. A value type: copy it to replay. Not thread-safe.
+/// The golden ratio's share of 2^64: what splitmix64 adds from one number to the next.
+inline constexpr uint64_t kGoldenStep = 0x9e3779b97f4a7c15u;
+
+/// splitmix64's finaliser (Steele, Lea and Flood; constants by Stafford): a permutation of 64-bit numbers in
+/// which every bit of the result depends on every bit of z. Mix64(0) is 0: add something (kGoldenStep) where
+/// zero is a likely input.
+constexpr uint64_t Mix64(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+/// xoshiro256++ (Blackman and Vigna), seeded through splitmix64. A value type: copy it to replay. Not
+/// thread-safe.
 class Random {
  public:
   explicit Random(uint64_t seed) {
     for (uint64_t& word : state_) {
-      seed += 0x9e3779b97f4a7c15u;
-      uint64_t z = seed;
-      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-      z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-      word = z ^ (z >> 31);
+      seed += kGoldenStep;
+      word = Mix64(seed);
     }
   }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/random.h"
+
 namespace tern::train {
 namespace {
 
@@ -11,13 +13,6 @@ namespace {
 constexpr int64_t kChunkRows = 64, kMaxChunks = 64;
 
 int64_t RowsPerChunk(int64_t tokens) { return std::max(kChunkRows, (tokens + kMaxChunks - 1) / kMaxChunks); }
-
-/// 64 bits that depend on every bit of x (the finaliser of splitmix64).
-uint64_t Scramble(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
 
 }  // namespace
 
@@ -127,9 +122,10 @@ void Dropout(const Pass<T>& pass, int64_t site, int64_t t, T* row, int64_t n) {
   if (p <= 0) return;
   const auto limit = static_cast<uint64_t>(p * 4294967296.0);
   const T keep = T(1 / (1 - p));
-  const uint64_t key = Scramble(pass.call.dropout_seed + Scramble(static_cast<uint64_t>(site) << 40 | static_cast<uint64_t>(t)));
+  const uint64_t key =
+      Mix64(pass.call.dropout_seed + Mix64(static_cast<uint64_t>(site) << 40 | static_cast<uint64_t>(t)));
   for (int64_t i = 0; i < n; ++i)
-    row[i] = (Scramble(key + static_cast<uint64_t>(i)) >> 32) < limit ? T(0) : row[i] * keep;
+    row[i] = (Mix64(key + static_cast<uint64_t>(i)) >> 32) < limit ? T(0) : row[i] * keep;
 }
 
 #define TERN_INSTANTIATE(T)        \

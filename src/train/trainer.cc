@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/parallel.h"
+#include "base/random.h"
 
 namespace tern::train {
 namespace {
@@ -19,12 +20,7 @@ double SecondsSince(std::chrono::steady_clock::time_point t) {
 /// Another seed for every step and row that a micro-batch begins with.
 uint64_t DropoutSeed(uint64_t seed, int64_t step, int64_t row) {
   uint64_t z = seed;
-  for (const int64_t word : {step, row}) {
-    z += 0x9e3779b97f4a7c15u * (static_cast<uint64_t>(word) + 1);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-  }
+  for (const int64_t word : {step, row}) z = Mix64(z + kGoldenStep * (static_cast<uint64_t>(word) + 1));
   return z;
 }
 

@@ -10,13 +10,8 @@
 namespace tern::train {
 namespace {
 
-/// splitmix64's finaliser: every bit of the result depends on every bit of x.
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
+/// Mix64 for small numbers, of which 0 is one.
+uint64_t Scramble(uint64_t x) { return Mix64(x + kGoldenStep); }
 
 /// A random permutation of [0, n) that needs no memory: a Feistel network over the next even number of bits,
 /// walked along its cycle until the result is below n (fewer than four rounds of it on average, but for small
@@ -29,7 +24,7 @@ uint64_t Permute(uint64_t index, uint64_t n, uint64_t key) {
   do {
     uint64_t left = index >> half, right = index & mask;
     for (uint64_t round = 0; round < kRounds; ++round) {
-      const uint64_t mixed = left ^ (Mix(key + Mix(right << 8 | round)) & mask);
+      const uint64_t mixed = left ^ (Scramble(key + Scramble(right << 8 | round)) & mask);
       left = right;
       right = mixed;
     }
@@ -71,7 +66,7 @@ double Windows::Epoch(int64_t step) const {
 
 int64_t Windows::Offset(int64_t epoch) const {
   if (options_.order == WindowOrder::kShuffled && length_ == positions_) return 0;  // the whole corpus, uncut
-  Random random(Mix(options_.seed) ^ Mix(~static_cast<uint64_t>(epoch)));
+  Random random(Scramble(options_.seed) ^ Scramble(~static_cast<uint64_t>(epoch)));
   return static_cast<int64_t>(random.Below(static_cast<uint64_t>(positions_)));
 }
 
@@ -84,7 +79,7 @@ Windows::Arc Windows::ArcOf(int64_t step, int64_t row) const {
   }
   const int64_t index = step * options_.rows + row;
   const int64_t epoch = index / windows_;
-  const uint64_t key = Mix(options_.seed + Mix(static_cast<uint64_t>(epoch)));
+  const uint64_t key = Scramble(options_.seed + Scramble(static_cast<uint64_t>(epoch)));
   const auto window = static_cast<int64_t>(
       Permute(static_cast<uint64_t>(index % windows_), static_cast<uint64_t>(windows_), key));
   return {(Offset(epoch) + window * length_) % positions_, length_, true};

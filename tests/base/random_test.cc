@@ -1,9 +1,9 @@
 #include "base/random.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 namespace tern {
 namespace {
@@ -17,6 +17,12 @@ TEST(Random, IsXoshiro256PlusPlus) {
   EXPECT_EQ(first, ((sum << 23) | (sum >> 41)) + start[0]);
 }
 
+TEST(Mix64, IsSplitmix64sFinaliser) {
+  EXPECT_EQ(Mix64(0), 0u);
+  EXPECT_EQ(Mix64(kGoldenStep), 0xe220a8397b1dcdafu);      // published: splitmix64's first output for seed 0
+  EXPECT_EQ(Mix64(2 * kGoldenStep), 0x6e789e6aa1b965f4u);  // and its second
+}
+
 TEST(Random, GoesOnFromASavedState) {
   Random a(7);
   for (int i = 0; i < 100; ++i) a.NextU64();
@@ -25,7 +31,8 @@ TEST(Random, GoesOnFromASavedState) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(a.NextU64(), b.NextU64());
 }
 
-// 10^6 draws: the mean of a uniform has a standard error of 2.9e-4, of a normal 1e-3; five of them are allowed.
+// 10^6 draws: the mean of a uniform has a standard error of 2.9e-4, of a normal 1e-3; five of them are
+// allowed.
 TEST(Random, HasTheRightMoments) {
   constexpr int kDraws = 1000000;
   SCOPED_TRACE("seed 1");
