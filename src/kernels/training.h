@@ -15,54 +15,54 @@
 namespace tern::kernels {
 
 /// RWKV-4's recurrence as Wkv4Args, over channels [c0, c1), keeping nothing: its backward recomputes.
-template <typename T>
+template <typename Number>
 struct TrainWkv4Args {
-  int64_t T_, c0, c1;            ///< tokens, channels
-  const T* w;                    ///< [C]  −exp(time_decay)
-  const T* u;                    ///< [C]  time_first
-  const T *k, *v;                ///< [T, C], rows `stride` apart; y likewise
-  T* y;
+  int64_t T, c0, c1;    ///< tokens, channels
+  const Number* w;      ///< [C]  −exp(time_decay)
+  const Number* u;      ///< [C]  time_first
+  const Number *k, *v;  ///< [T, C], rows `stride` apart; y likewise
+  Number* y;
   int64_t stride;
-  T *a, *b, *p;                  ///< [C] state, updated in place; p starts at −1e38
+  Number *a, *b, *p;    ///< [C] state, updated in place; p starts at −1e38
 };
 
 /// Its backward. The start state is a constant, and nothing flows into the end state (truncated backpropagation).
-template <typename T>
+template <typename Number>
 struct Wkv4BackwardArgs {
-  int64_t T_, c0, c1;
-  const T *w, *u, *k, *v;        ///< as given forward
-  const T *a, *b, *p;            ///< [C] the state *before* the first token
-  const T* y;                    ///< [T, C] what the forward gave
-  const T* dy;                   ///< [T, C]
+  int64_t T, c0, c1;
+  const Number *w, *u, *k, *v;  ///< as given forward
+  const Number *a, *b, *p;      ///< [C] the state *before* the first token
+  const Number* y;              ///< [T, C] what the forward gave
+  const Number* dy;             ///< [T, C]
   int64_t stride;
-  T *dk, *dv;                    ///< [T, C], set
-  T *dw, *du;                    ///< [C], +=   (dw is the gradient of w itself, not of time_decay)
+  Number *dk, *dv;              ///< [T, C], set
+  Number *dw, *du;              ///< [C], +=   (dw is the gradient of w itself, not of time_decay)
 };
 
-/// RWKV-7, one head, as Wkv7Args; keeps the state before every kCheckpointTokens-th token for the backward.
+/// RWKV-7, one head, as Wkv7Args; keeps the state before every kWkv7CheckpointTokens-th token for the backward.
 inline constexpr int64_t kWkv7CheckpointTokens = 16;
 inline constexpr int64_t Wkv7Checkpoints(int64_t tokens) {
   return (tokens + kWkv7CheckpointTokens - 1) / kWkv7CheckpointTokens;
 }
-template <typename T>
+template <typename Number>
 struct TrainWkv7Args {
-  int64_t T_, N;
-  const T *r, *w, *k, *v, *kk, *a;  ///< [T, N], rows `stride` apart; w is the decay itself
+  int64_t T, N;
+  const Number *r, *w, *k, *v, *kk, *a;  ///< [T, N], rows `stride` apart; w is the decay itself
   int64_t stride;
-  T* y;                             ///< [T, N], rows `stride` apart
-  T* S;                             ///< [N (value i), N (key j)] state, updated in place
-  T* checkpoints;                   ///< [Wkv7Checkpoints(T), N, N], or nullptr when no backward will follow
+  Number* y;                             ///< [T, N], rows `stride` apart
+  Number* S;                             ///< [N (value i), N (key j)] state, updated in place
+  Number* checkpoints;                   ///< [Wkv7Checkpoints(T), N, N], or nullptr when no backward will follow
 };
 
 /// Its backward: states inside a chunk are recomputed from its checkpoint, so it is exact at any decay and length.
-template <typename T>
+template <typename Number>
 struct Wkv7BackwardArgs {
-  int64_t T_, N;
-  const T *r, *w, *k, *v, *kk, *a;
-  const T* dy;                            ///< [T, N]; all rows `stride` apart
+  int64_t T, N;
+  const Number *r, *w, *k, *v, *kk, *a;
+  const Number* dy;                      ///< [T, N]; all rows `stride` apart
   int64_t stride;
-  const T* checkpoints;                   ///< from the forward
-  T *dr, *dw, *dk, *dv, *dkk, *da;        ///< [T, N], set
+  const Number* checkpoints;             ///< from the forward
+  Number *dr, *dw, *dk, *dv, *dkk, *da;  ///< [T, N], set
 };
 
 struct AdamArgs {

@@ -148,7 +148,7 @@ class TimeMix4 : public Residual<T> {
       const Segment& segment = pass.segments[static_cast<size_t>(s)];
       const int64_t c0 = block * kChannels, c1 = std::min(A_, c0 + kChannels), at = segment.begin * A_;
       std::vector<T> state = StartState(pass, segment, c0, c1);
-      pass.kernel.wkv4({.T_ = segment.end - segment.begin, .c0 = c0, .c1 = c1, .w = w.data(), .u = pass.Value(first_),
+      pass.kernel.wkv4({.T = segment.end - segment.begin, .c0 = c0, .c1 = c1, .w = w.data(), .u = pass.Value(first_),
                         .k = kept.k + at, .v = kept.v + at, .y = kept.y + at, .stride = A_, .a = state.data(),
                         .b = state.data() + A_, .p = state.data() + 2 * A_});
       if (pass.call.states == nullptr || !pass.last_of_stream[static_cast<size_t>(s)]) return;
@@ -173,7 +173,7 @@ class TimeMix4 : public Residual<T> {
         for (const Segment& segment : pass.segments) {
           const std::vector<T> state = StartState(pass, segment, c0, c1);
           const int64_t at = segment.begin * A_;
-          pass.kernel.wkv4_backward({.T_ = segment.end - segment.begin, .c0 = c0, .c1 = c1, .w = w.data(),
+          pass.kernel.wkv4_backward({.T = segment.end - segment.begin, .c0 = c0, .c1 = c1, .w = w.data(),
                                      .u = pass.Value(first_), .k = kept.k + at, .v = kept.v + at, .a = state.data(),
                                      .b = state.data() + A_, .p = state.data() + 2 * A_, .y = kept.y + at, .dy = dy + at,
                                      .stride = A_, .dk = dk + at, .dv = dv + at, .dw = dw.data(),

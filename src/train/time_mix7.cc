@@ -295,7 +295,7 @@ class TimeMix7 : public Residual<T> {
         const T* from = pass.before->wkv(segment.stream, layer_) + head * size;
         std::copy(from, from + size, S.begin());
       }
-      pass.kernel.wkv7({.T_ = segment.end - segment.begin, .N = N, .r = kept.r + at, .w = in.decay + at, .k = in.k + at,
+      pass.kernel.wkv7({.T = segment.end - segment.begin, .N = N, .r = kept.r + at, .w = in.decay + at, .k = in.k + at,
                         .v = in.v + at, .kk = in.kk + at, .a = kept.a + at, .stride = A_, .y = kept.y + at,
                         .S = S.data(), .checkpoints = CheckpointsOf(pass, kept, s, head)});
       if (pass.call.states != nullptr && pass.last_of_stream[static_cast<size_t>(s)])
@@ -308,7 +308,7 @@ class TimeMix7 : public Residual<T> {
     pass.ForSegments(pass.shape.heads, [&](int64_t s, int64_t head) {
       const Segment& segment = pass.segments[static_cast<size_t>(s)];
       const int64_t at = segment.begin * A_ + head * N;
-      pass.kernel.wkv7_backward({.T_ = segment.end - segment.begin, .N = N, .r = kept.r + at, .w = in.decay + at,
+      pass.kernel.wkv7_backward({.T = segment.end - segment.begin, .N = N, .r = kept.r + at, .w = in.decay + at,
                                  .k = in.k + at, .v = in.v + at, .kk = in.kk + at, .a = kept.a + at, .dy = d.y + at,
                                  .stride = A_, .checkpoints = CheckpointsOf(pass, kept, s, head), .dr = d.r + at,
                                  .dw = d.decay + at, .dk = d.k + at, .dv = d.v + at, .dkk = d.kk + at, .da = d.a + at});

@@ -5,6 +5,7 @@
 #include <complex>
 
 #include "kernels/ref/elementwise.h"
+#include "kernels/training.h"
 #include "tests/kernels/kernel_testing.h"
 
 namespace tern::kernels {
@@ -13,15 +14,7 @@ namespace {
 class Wkv : public EachLevel {};
 TERN_FOR_EACH_LEVEL(Wkv);
 
-// The same arguments over another number type.
-template <typename Number>
-struct Wkv4ArgsOf {
-  int64_t T, c0, c1;
-  const Number *w, *u, *k, *v;
-  Number* y;
-  int64_t stride;
-  Number *a, *b, *p;
-};
+// Wkv6Args over another number type. (The others' are TrainWkv4Args and TrainWkv7Args.)
 template <typename Number>
 struct Wkv6ArgsOf {
   int64_t T, N;
@@ -30,14 +23,6 @@ struct Wkv6ArgsOf {
   const Number* u;
   Number *y, *S;
 };
-template <typename Number>
-struct Wkv7ArgsOf {
-  int64_t T, N;
-  const Number *r, *w, *k, *v, *kk, *a;
-  int64_t stride;
-  Number *y, *S;
-};
-
 template <typename Number>
 std::vector<Number> Widen(const Row& row) {
   return std::vector<Number>(row.data(), row.data() + row.size());
@@ -88,8 +73,8 @@ TEST_P(Wkv, Generation4EqualsDouble) {
     std::vector<double> w = Widen<double>(c.w), u = Widen<double>(c.u), k = Widen<double>(c.k),
                         v = Widen<double>(c.v);
     std::vector<double> a = Widen<double>(c.a), b = Widen<double>(c.b), p = Widen<double>(c.p), y(k.size());
-    ref::Wkv4(Wkv4ArgsOf<double>{9, 0, C, w.data(), u.data(), k.data(), v.data(), y.data(), C, a.data(),
-                                 b.data(), p.data()});
+    ref::Wkv4(TrainWkv4Args<double>{9, 0, C, w.data(), u.data(), k.data(), v.data(), y.data(), C, a.data(),
+                                    b.data(), p.data()});
     table().wkv4(c.Args());
     ASSERT_TRUE(c.y.Intact() && c.a.Intact() && c.b.Intact() && c.p.Intact());
     // Exponents of up to about 15 in size, rounded at every one of nine tokens: 9·15·2^-24.
@@ -257,8 +242,8 @@ TEST_P(Wkv, Generation7EqualsDouble) {
     Wkv7Case c(random, 5, N);
     auto r = Widen<double>(c.r), w = Widen<double>(c.w), k = Widen<double>(c.k), v = Widen<double>(c.v);
     auto kk = Widen<double>(c.kk), a = Widen<double>(c.a), y = Widen<double>(c.y), S = Widen<double>(c.S);
-    ref::Wkv7(Wkv7ArgsOf<double>{5, N, r.data(), w.data(), k.data(), v.data(), kk.data(), a.data(), c.stride,
-                                 y.data(), S.data()});
+    ref::Wkv7(TrainWkv7Args<double>{5, N, r.data(), w.data(), k.data(), v.data(), kk.data(), a.data(),
+                                    c.stride, y.data(), S.data(), nullptr});
     table().wkv7(c.Args());
     ASSERT_TRUE(c.y.Intact() && c.S.Intact());
     EXPECT_LT(Difference(c.S, S), 2e-6) << N;  // five steps of four roundings and a short sum
@@ -335,12 +320,12 @@ TEST(ReferenceKernels, ComplexStepThroughGeneration7EqualsADifferenceQuotient) {
         S(static_cast<size_t>(kN * kN));
     x[1] += bump;  // of the decay (the first of six) at token 0
     const auto row = [&](int64_t i) { return x.data() + i * kT * kN; };
-    ref::Wkv7(
-        Wkv7ArgsOf<Number>{kT, kN, row(1), row(0), row(2), row(3), row(4), row(5), kN, y.data(), S.data()});
+    ref::Wkv7(TrainWkv7Args<Number>{kT, kN, row(1), row(0), row(2), row(3), row(4), row(5), kN, y.data(),
+                                    S.data(), nullptr});
     x = std::vector<Number>(in.begin(), in.end());
     x[kN + 1] += bump;  // and at token 1, when the state is no longer zero
-    ref::Wkv7(
-        Wkv7ArgsOf<Number>{kT, kN, row(1), row(0), row(2), row(3), row(4), row(5), kN, y.data(), S.data()});
+    ref::Wkv7(TrainWkv7Args<Number>{kT, kN, row(1), row(0), row(2), row(3), row(4), row(5), kN, y.data(),
+                                    S.data(), nullptr});
     return y.back();
   };
   const double h = 1e-5;

@@ -13,27 +13,9 @@
 
 namespace tern::kernels::ref {
 
-/// The arguments of ref::Wkv4 and ref::Wkv7 over any number.
-template <typename Number>
-struct Wkv4ArgsOf {
-  int64_t T, c0, c1;
-  const Number *w, *u, *k, *v;
-  Number* y;
-  int64_t stride;
-  Number *a, *b, *p;
-};
-template <typename Number>
-struct Wkv7ArgsOf {
-  int64_t T, N;
-  const Number *r, *w, *k, *v, *kk, *a;
-  int64_t stride;
-  Number *y, *S;
-};
-
 template <typename Number>
 void TrainWkv4(const TrainWkv4Args<Number>& args) {
-  Wkv4(Wkv4ArgsOf<Number>{args.T_, args.c0, args.c1, args.w, args.u, args.k, args.v, args.y, args.stride,
-                          args.a, args.b, args.p});
+  Wkv4(args);
 }
 
 /// Backward of one channel, from the states that its forward went through. Written without the exponents'
@@ -46,9 +28,9 @@ template <typename T>
 void Wkv4ChannelBackward(const Wkv4BackwardArgs<T>& args, int64_t c, std::vector<T>* states) {
   const T w = args.w[c], u = args.u[c];
   T a = args.a[c], b = args.b[c], p = args.p[c];
-  states->resize(static_cast<size_t>(3 * args.T_));
+  states->resize(static_cast<size_t>(3 * args.T));
   T* s = states->data();
-  for (int64_t t = 0; t < args.T_; ++t, s += 3) {
+  for (int64_t t = 0; t < args.T; ++t, s += 3) {
     s[0] = a;
     s[1] = b;
     s[2] = p;
@@ -60,7 +42,7 @@ void Wkv4ChannelBackward(const Wkv4BackwardArgs<T>& args, int64_t c, std::vector
     p = next;
   }
   T ga = 0, gb = 0, m = T(-1e38), dw = 0, du = 0;
-  for (int64_t t = args.T_ - 1; t >= 0; --t) {
+  for (int64_t t = args.T - 1; t >= 0; --t) {
     s -= 3;
     a = s[0];
     b = s[1];
@@ -95,13 +77,15 @@ void Wkv4Backward(const Wkv4BackwardArgs<T>& args) {
 template <typename Number>
 void TrainWkv7(const TrainWkv7Args<Number>& args) {
   const int64_t size = args.N * args.N;
-  for (int64_t t = 0; t < args.T_; t += kWkv7CheckpointTokens) {
+  for (int64_t t = 0; t < args.T; t += kWkv7CheckpointTokens) {
     if (args.checkpoints != nullptr)
       std::copy(args.S, args.S + size, args.checkpoints + t / kWkv7CheckpointTokens * size);
     const int64_t row = t * args.stride;
-    Wkv7(Wkv7ArgsOf<Number>{std::min(kWkv7CheckpointTokens, args.T_ - t), args.N, args.r + row, args.w + row,
-                            args.k + row, args.v + row, args.kk + row, args.a + row, args.stride,
-                            args.y + row, args.S});
+    TrainWkv7Args<Number> chunk = args;
+    chunk.T = std::min(kWkv7CheckpointTokens, args.T - t);
+    for (const Number** rows : {&chunk.r, &chunk.w, &chunk.k, &chunk.v, &chunk.kk, &chunk.a}) *rows += row;
+    chunk.y += row;
+    Wkv7(chunk);
   }
 }
 
@@ -144,15 +128,25 @@ void Wkv7Backward(const Wkv7BackwardArgs<T>& args) {
   std::vector<T> states(
       static_cast<size_t>((kWkv7CheckpointTokens + 1) * size));  // before each token of a chunk
   std::vector<T> G(static_cast<size_t>(size), T(0)), y(static_cast<size_t>(N));
-  for (int64_t chunk = Wkv7Checkpoints(args.T_) - 1; chunk >= 0; --chunk) {
+  for (int64_t chunk = Wkv7Checkpoints(args.T) - 1; chunk >= 0; --chunk) {
     const int64_t first = chunk * kWkv7CheckpointTokens;
-    const int64_t tokens = std::min(kWkv7CheckpointTokens, args.T_ - first);
+    const int64_t tokens = std::min(kWkv7CheckpointTokens, args.T - first);
     std::copy(args.checkpoints + chunk * size, args.checkpoints + (chunk + 1) * size, at(states, 0));
     for (int64_t t = 0; t < tokens; ++t) {
       std::copy(at(states, t), at(states, t) + size, at(states, t + 1));
       const int64_t row = (first + t) * args.stride;
-      Wkv7(Wkv7ArgsOf<T>{1, N, args.r + row, args.w + row, args.k + row, args.v + row, args.kk + row,
-                         args.a + row, args.stride, y.data(), at(states, t + 1)});
+      Wkv7(TrainWkv7Args<T>{.T = 1,
+                            .N = N,
+                            .r = args.r + row,
+                            .w = args.w + row,
+                            .k = args.k + row,
+                            .v = args.v + row,
+                            .kk = args.kk + row,
+                            .a = args.a + row,
+                            .stride = args.stride,
+                            .y = y.data(),
+                            .S = at(states, t + 1),
+                            .checkpoints = nullptr});
     }
     for (int64_t t = tokens - 1; t >= 0; --t)
       Wkv7TokenBackward(args, first + t, at(states, t), at(states, t + 1), G.data());

@@ -7,7 +7,7 @@ namespace {
 // --- RWKV-4 ---
 
 void TrainWkv4(const TrainWkv4Args<float>& args) {
-  Wkv4({args.T_, args.c0, args.c1, args.w, args.u, args.k, args.v, args.y, args.stride, args.a, args.b,
+  Wkv4({args.T, args.c0, args.c1, args.w, args.u, args.k, args.v, args.y, args.stride, args.a, args.b,
         args.p});
 }
 
@@ -82,7 +82,7 @@ void Wkv4Backward(const Wkv4BackwardArgs<float>& args) {
           Store(state.a_by_w + i, Zero());
           Store(state.b_by_w + i, Zero());
         });
-    for (int64_t t = 0; t < args.T_; ++t)
+    for (int64_t t = 0; t < args.T; ++t)
       ForEachVec(
           n, TERN_BODY(i, m) { Wkv4Recompute(args, &state, t * args.stride, c0 + i, i, m); });
     for (int64_t i = 0; i < n; i += kLanes) {
@@ -90,7 +90,7 @@ void Wkv4Backward(const Wkv4BackwardArgs<float>& args) {
       Store(state.b + i, Zero());
       Store(state.p + i, Set(-1e38f));
     }
-    for (int64_t t = args.T_ - 1; t >= 0; --t)
+    for (int64_t t = args.T - 1; t >= 0; --t)
       ForEachVec(
           n, TERN_BODY(i, m) { Wkv4Back(args, &state, t * args.stride, c0 + i, i, m); });
   }
@@ -227,8 +227,8 @@ void Wkv7ForwardOf(const TrainWkv7Args<float>& args) {
   constexpr int R = kBlockRows;
   Wkv7Chunk<V> chunk;
   const int64_t N = args.N;
-  for (int64_t first = 0; first < args.T_; first += kWkv7CheckpointTokens) {
-    const int64_t left = args.T_ - first,
+  for (int64_t first = 0; first < args.T; first += kWkv7CheckpointTokens) {
+    const int64_t left = args.T - first,
                   tokens = left < kWkv7CheckpointTokens ? left : kWkv7CheckpointTokens;
     float* checkpoint =
         args.checkpoints != nullptr ? args.checkpoints + first / kWkv7CheckpointTokens * N * N : nullptr;
@@ -346,8 +346,8 @@ void Wkv7BackwardOf(const Wkv7BackwardArgs<float>& args) {
   const int64_t N = args.N;
   float gradient[V * kLanes * V * kLanes];
   for (int64_t i = 0; i < N * N; ++i) gradient[i] = 0;
-  for (int64_t c = Wkv7Checkpoints(args.T_) - 1; c >= 0; --c) {
-    const int64_t first = c * kWkv7CheckpointTokens, left = args.T_ - first;
+  for (int64_t c = Wkv7Checkpoints(args.T) - 1; c >= 0; --c) {
+    const int64_t first = c * kWkv7CheckpointTokens, left = args.T - first;
     const int64_t tokens = left < kWkv7CheckpointTokens ? left : kWkv7CheckpointTokens;
     StageTokens<V>(&chunk, args, first, tokens);
     for (int64_t t = 0; t < tokens; ++t) {
