@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <optional>
 
 #include "infer/stop_strings.h"
 
@@ -27,11 +28,18 @@ class Loop {
         tokenizer_(tokenizer),
         options_(options),
         stops_(std::move(stops)),
-        on_text_(on_text) {}
+        on_text_(on_text) {
+    if (options.constraint) constraint_ = *options.constraint;
+    if (constraint_) FindEnds();
+  }
 
   Result<GenerateResult> Run() {
     const auto begin = std::chrono::steady_clock::now();
     while (result_.generated < options_.max_tokens) {
+      if (constraint_ && constraint_->finished()) {
+        result_.reason = StopReason::kComplete;
+        break;
+      }
       TERN_ASSIGN_OR_RETURN(const bool more, Step());
       if (!more) break;
     }
@@ -55,6 +63,7 @@ class Loop {
       return End(StopReason::kStopToken);
     }
     sampler_.Accept(token);
+    if (constraint_) TERN_RETURN_IF_ERROR(constraint_->Accept(token));
     const std::string_view piece = tokenizer_.TokenBytes(token);
     const size_t start = window_start_ + window_.size();
     window_ += piece;
@@ -71,8 +80,23 @@ class Loop {
     return wanted ? true : End(StopReason::kCancelled);
   }
 
+  /// The tokens that end a text, which a constraint holds back until it is complete.
+  void FindEnds() {
+    ends_ = options_.stop_tokens;
+    if (!options_.ignore_end_of_document) ends_.push_back(tokenizer_.end_of_document());
+  }
+
+  /// The session's logits, or a copy of them in which only what may follow is possible.
+  Result<std::span<const float>> Logits() {
+    if (!constraint_) return std::span<const float>(session_.logits());
+    allowed_ = session_.logits();
+    TERN_RETURN_IF_ERROR(constraint_->Apply(allowed_, ends_));
+    return std::span<const float>(allowed_);
+  }
+
   Result<int32_t> Sample() {
-    auto token = sampler_.Sample(session_.logits());
+    TERN_ASSIGN_OR_RETURN(const std::span<const float> allowed, Logits());
+    auto token = sampler_.Sample(allowed);
     if (token.ok()) return token;
     const auto& logits = session_.logits();
     if (std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) return token;
@@ -125,6 +149,9 @@ class Loop {
   std::string window_;       ///< sampled bytes that a stop text may still reach
   size_t window_start_ = 0;  ///< their place in the whole text
   size_t shown_ = 0;         ///< bytes of the text that have passed the stop strings
+  std::optional<TokenConstraint> constraint_;
+  std::vector<int32_t> ends_;   ///< with a constraint: the tokens that end the text
+  std::vector<float> allowed_;  ///< with a constraint: the logits of what may follow
 };
 
 }  // namespace
@@ -141,6 +168,8 @@ std::string_view Name(StopReason reason) {
       return "stop token";
     case StopReason::kCancelled:
       return "cancelled";
+    case StopReason::kComplete:
+      return "complete";
   }
   return "?";
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "base/status.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
+#include "infer/token_mask.h"
 #include "text/tokenizer.h"
 
 namespace tern {
@@ -20,10 +22,14 @@ struct GenerateOptions {
   std::vector<int32_t> stop_tokens = {};     ///< tokens that end it
   bool ignore_end_of_document = false;  ///< go on after the tokenizer's end-of-document token
   bool keep_output = true;  ///< fill text and tokens of the result; without it memory stays constant
+  /// What the text must be (null: anything). It begins where this stands; the object itself is not moved on. Tokens
+  /// that end the text come only where it is complete, and a text that cannot go on ends by itself; a stop text still
+  /// ends it anywhere.
+  std::shared_ptr<const TokenConstraint> constraint = nullptr;
 };
 
-enum class StopReason { kLength, kEndOfDocument, kStopString, kStopToken, kCancelled };
-std::string_view Name(StopReason reason);  ///< "length", "end of document" …
+enum class StopReason { kLength, kEndOfDocument, kStopString, kStopToken, kCancelled, kComplete };
+std::string_view Name(StopReason reason);  ///< "length", "end of document" …; kComplete: what its constraint wanted
 
 struct GenerateResult {
   std::string text;             ///< all of it, as shown

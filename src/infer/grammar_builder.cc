@@ -1,0 +1,55 @@
+#include "infer/grammar_builder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "infer/grammar_compiler.h"
+
+namespace tern {
+
+GrammarBuilder::Expr GrammarBuilder::Add(Node node) {
+  nodes_.push_back(std::move(node));
+  return static_cast<Expr>(nodes_.size() - 1);
+}
+
+GrammarBuilder::Expr GrammarBuilder::Text(std::string_view bytes) {
+  return Add({.kind = Kind::kText, .text = std::string(bytes)});
+}
+
+GrammarBuilder::Expr GrammarBuilder::Chars(const CharSet& set) {
+  return Add({.kind = Kind::kChars, .sequences = Utf8Sequences(set)});
+}
+
+GrammarBuilder::Expr GrammarBuilder::Sequence(std::vector<Expr> parts) {
+  if (parts.size() == 1) return parts.front();
+  return Add({.kind = Kind::kSequence, .parts = std::move(parts)});
+}
+
+GrammarBuilder::Expr GrammarBuilder::Choice(std::vector<Expr> alternatives) {
+  if (alternatives.size() == 1) return alternatives.front();
+  return Add({.kind = Kind::kChoice, .parts = std::move(alternatives)});
+}
+
+GrammarBuilder::Expr GrammarBuilder::Repeat(Expr part, int32_t min, int32_t max, size_t place) {
+  return Add({.kind = Kind::kRepeat, .parts = {part}, .min = min, .max = max, .place = place});
+}
+
+GrammarBuilder::Expr GrammarBuilder::Call(Rule rule) { return Add({.kind = Kind::kCall, .rule = rule}); }
+
+GrammarBuilder::Rule GrammarBuilder::NewRule(std::string name, size_t place) {
+  rules_.push_back({std::move(name), place, 0});
+  return static_cast<Rule>(rules_.size() - 1);
+}
+
+GrammarBuilder::Rule GrammarBuilder::RuleOf(Expr body, std::string name, size_t place) {
+  const Rule rule = NewRule(std::move(name), place);
+  Define(rule, body);
+  return rule;
+}
+
+Result<std::shared_ptr<const Grammar>> GrammarBuilder::Build(
+    Rule root, FunctionRef<std::string(size_t)> describe) const {
+  return GrammarCompiler(*this, describe).Compile(root);
+}
+
+}  // namespace tern

@@ -1,0 +1,74 @@
+// How far a text has come in a grammar: which bytes may follow, and whether it may end here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "infer/grammar.h"
+
+namespace tern {
+
+/// Where a rule's text goes on when it has ended: one of several ways where the grammar is ambiguous.
+/// Immutable; stacks share what is below.
+struct GrammarStack {
+  struct Frame {
+    uint32_t state;                             ///< to go on from
+    std::shared_ptr<const GrammarStack> below;  ///< null: in the root rule
+  };
+  std::vector<Frame> frames;  ///< never empty; sorted
+  uint32_t depth = 1;         ///< of the deepest way
+  uint64_t hash = 0;          ///< of all of it
+};
+
+/// All the places in a grammar that a text may have come to. Immutable.
+struct GrammarPlaces {
+  struct Item {
+    uint32_t state;  ///< with bytes to read
+    std::shared_ptr<const GrammarStack> stack;
+  };
+  std::vector<Item> items;  ///< sorted
+  bool complete = false;    ///< the text so far is one of the grammar's
+  uint64_t hash = 0;
+
+  /// Whether the same bytes may follow, by structure: wherever in their texts the two stand.
+  bool operator==(const GrammarPlaces& other) const;
+};
+
+/// A place in a text. A value: copying it is two pointers, so keep a copy to roll back, hand one on to fork.
+///
+/// A byte is accepted only if some text of the grammar goes on so: what was accepted can always be completed,
+/// also within GrammarLimits::kStackDepth (a rule that would need more is not entered). Ambiguous places are
+/// held together, those begun at the same byte as one, so that their number grows with the text's nesting and
+/// not with the number of ways to read it; a byte that would lead to more than kMaxItems is refused. Not
+/// thread-safe; copies are independent.
+class GrammarMatcher {
+ public:
+  static constexpr size_t kMaxItems = 8192;
+
+  explicit GrammarMatcher(std::shared_ptr<const Grammar> grammar);
+
+  /// Reads a byte; false, changing nothing, when it may not follow.
+  bool Advance(uint8_t byte);
+  /// Reads all of them, or nothing and false.
+  bool Advance(std::string_view bytes);
+  /// Whether the text may end here.
+  bool complete() const { return places_->complete; }
+  /// Whether it must: no byte may follow.
+  bool exhausted() const { return places_->items.empty(); }
+
+  const Grammar& grammar() const { return *grammar_; }
+  const GrammarPlaces& places() const { return *places_; }
+  /// How much the last Advance of a byte looked at: for those who must bound their work.
+  size_t work() const { return work_; }
+
+ private:
+  std::shared_ptr<const Grammar> grammar_;
+  std::shared_ptr<const GrammarPlaces> places_;
+  size_t work_ = 0;
+};
+
+}  // namespace tern
