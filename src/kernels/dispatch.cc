@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "kernels/ops.h"
+#include "kernels/packing.h"
 #include "kernels/tables.h"
 
 namespace tern::kernels {
@@ -40,6 +42,123 @@ const KernelTable* FromEnvironment() {
 /// Weight bytes per chunk: enough to hide the cost of taking one (about 100 ns), little enough that the
 /// slowest thread finishes soon after the others.
 constexpr int64_t kChunkBytes = 64 << 10;
+
+/// Rows [row0, row1) of a job.
+struct Chunk {
+  const MatMulJob* job;
+  int64_t row0, row1;
+};
+
+/// The rows per chunk depend on the shapes alone.
+int64_t RowsPerChunk(const MatMulJob& job) {
+  const auto row_bytes =
+      static_cast<int64_t>(RowBytes(job.w.dtype, static_cast<uint64_t>(job.w.cols)).value_or(1));
+  if (job.w.layout == Layout::kPacked) {
+    // Every token makes the bytes take longer, up to where the chunk's weights should stay in the second-level cache
+    // while all tiles pass them.
+    const int64_t cost = row_bytes * std::clamp<int64_t>(job.T / 8, 1, 4);
+    return std::clamp<int64_t>(kChunkBytes / std::max<int64_t>(1, cost) / kGroupRows * kGroupRows, kGroupRows, 1024);
+  }
+  // With many tokens the arithmetic dominates: count it as well, so that chunks stay short in time.
+  const int64_t cost = row_bytes * std::max<int64_t>(1, job.T / 4);
+  // Every chunk reads all of x: with many tokens, it should be worth that, if there are rows enough to
+  // share out.
+  const int64_t least = job.T > 16 && job.w.rows >= 1024 ? 32 : 8;
+  return std::clamp<int64_t>(kChunkBytes / std::max<int64_t>(1, cost) / 8 * 8, least, 1024);
+}
+
+/// One list of chunks over all jobs.
+void CutIntoChunks(std::span<const MatMulJob> jobs, std::vector<Chunk>& chunks) {
+  chunks.clear();
+  for (const MatMulJob& job : jobs) {
+    const int64_t rows = RowsPerChunk(job);
+    for (int64_t row = 0; row < job.w.rows; row += rows)
+      chunks.push_back({&job, row, std::min(job.w.rows, row + rows)});
+  }
+}
+
+/// The quantised activations of the packed jobs in one call, cut into tiles. Keeps its memory.
+class PackedInputs {
+ public:
+  void Quantise(const KernelTable& kernels, std::span<const MatMulJob> jobs) {
+    tiles_.clear();
+    first_tile_.clear();
+    jobs_ = jobs;
+    Plan();
+    int64_t floats = 0;
+    for (const MatMulJob& job : jobs) floats += job.w.layout == Layout::kPacked ? job.T * job.w.cols : 0;
+    const auto quantise = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) QuantiseTile(kernels, sources_[static_cast<size_t>(i)]);
+    };
+    if (floats >= kWorthSharing) {
+      ParallelFor(static_cast<int64_t>(sources_.size()), 1, quantise);
+    } else {
+      quantise(0, static_cast<int64_t>(sources_.size()));
+    }
+  }
+
+  std::span<const PackedTile> TilesOf(const MatMulJob& job) const {
+    const auto index = static_cast<size_t>(&job - jobs_.data());
+    return std::span(tiles_).subspan(first_tile_[index], first_tile_[index + 1] - first_tile_[index]);
+  }
+
+ private:
+  /// Activations from which on quantising is worth a parallel region (about 10 µs on one thread).
+  static constexpr int64_t kWorthSharing = 32768;
+
+  struct Source {
+    const float* x;
+    int64_t x_stride;
+    size_t tile;
+  };
+
+  void Plan() {
+    sources_.clear();
+    size_t bytes = 0;
+    for (const MatMulJob& job : jobs_) {
+      first_tile_.push_back(tiles_.size());
+      if (job.w.layout != Layout::kPacked || job.T <= 0) continue;
+      // Tiles of nearly equal size.
+      const int64_t count = (job.T + kMostTileTokens - 1) / kMostTileTokens;
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t t0 = job.T * i / count, t1 = job.T * (i + 1) / count;
+        sources_.push_back({job.x + t0 * job.x_stride, job.x_stride, tiles_.size()});
+        tiles_.push_back({.w = job.w,
+                          .x = reinterpret_cast<const std::byte*>(bytes),  // an offset until all sizes are known
+                          .tokens = static_cast<int>(t1 - t0),
+                          .y = job.y + t0 * job.y_stride,
+                          .y_stride = job.y_stride,
+                          .scale = job.scale});
+        bytes += TileBytes(tiles_.back());
+      }
+    }
+    first_tile_.push_back(tiles_.size());
+    if (buffer_.size() < bytes + kAlignment) buffer_.resize(bytes + kAlignment);
+    std::byte* start = buffer_.data() + (kAlignment - reinterpret_cast<uintptr_t>(buffer_.data()) % kAlignment);
+    for (PackedTile& tile : tiles_) tile.x = start + reinterpret_cast<uintptr_t>(tile.x);
+  }
+
+  static size_t TileBytes(const PackedTile& tile) {
+    return static_cast<size_t>(TileTokens(tile.tokens) * kTokenBlockBytes * (tile.w.cols / kPackedBlock));
+  }
+
+  void QuantiseTile(const KernelTable& kernels, const Source& source) {
+    const PackedTile& tile = tiles_[source.tile];
+    auto* x = const_cast<std::byte*>(tile.x);
+    const int T = TileTokens(tile.tokens);
+    if (T > tile.tokens) std::memset(x, 0, TileBytes(tile));
+    for (int t = 0; t < tile.tokens; ++t) {
+      kernels.quantise_token(source.x + t * source.x_stride, tile.w.cols, x, T, t);
+    }
+  }
+
+  static constexpr size_t kAlignment = 64;
+  std::span<const MatMulJob> jobs_;
+  std::vector<PackedTile> tiles_;
+  std::vector<size_t> first_tile_;  ///< per job, and the end
+  std::vector<Source> sources_;
+  std::vector<std::byte> buffer_;
+};
 
 }  // namespace
 
@@ -92,31 +211,23 @@ Status UseLevel(Level level) {
 
 void MatMul(std::span<const MatMulJob> jobs) {
   const KernelTable& kernels = Kernels();
-  // One list of chunks over all jobs. The rows per chunk depend on the shapes alone.
-  struct Chunk {
-    const MatMulJob* job;
-    int64_t row0, row1;
-  };
-  thread_local std::vector<Chunk> chunks;
-  chunks.clear();
-  for (const MatMulJob& job : jobs) {
-    const auto row_bytes =
-        static_cast<int64_t>(RowBytes(job.w.dtype, static_cast<uint64_t>(job.w.cols)).value_or(1));
-    // With many tokens the arithmetic dominates: count it as well, so that chunks stay short in time.
-    const int64_t cost = row_bytes * std::max<int64_t>(1, job.T / 4);
-    // Every chunk reads all of x: with many tokens, it should be worth that, if there are rows enough to
-    // share out.
-    const int64_t least = job.T > 16 && job.w.rows >= 1024 ? 32 : 8;
-    const int64_t rows = std::clamp<int64_t>(kChunkBytes / std::max<int64_t>(1, cost) / 8 * 8, least, 1024);
-    for (int64_t row = 0; row < job.w.rows; row += rows)
-      chunks.push_back({&job, row, std::min(job.w.rows, row + rows)});
-  }
-  const std::span<const Chunk> list =
-      chunks;  // a thread_local must not be named inside the other threads' code
+  thread_local PackedInputs inputs_of_thread;
+  thread_local std::vector<Chunk> chunks_of_thread;
+  // A thread_local must not be named inside the other threads' code.
+  PackedInputs& inputs = inputs_of_thread;
+  inputs.Quantise(kernels, jobs);
+  CutIntoChunks(jobs, chunks_of_thread);
+  const std::span<const Chunk> list = chunks_of_thread;
   ParallelFor(static_cast<int64_t>(list.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Chunk& c = list[static_cast<size_t>(i)];
-      kernels.matmul(*c.job, c.row0, c.row1);
+      if (c.job->w.layout == Layout::kRows) {
+        kernels.matmul(*c.job, c.row0, c.row1);
+        continue;
+      }
+      for (const PackedTile& tile : inputs.TilesOf(*c.job)) {
+        kernels.packed_matmul(tile, c.row0 / kGroupRows, (c.row1 + kGroupRows - 1) / kGroupRows);
+      }
     }
   });
 }

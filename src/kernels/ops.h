@@ -23,11 +23,18 @@ namespace tern::kernels {
 enum class Level { kRef, kAvx2, kAvx512, kAmx };
 std::string_view Name(Level level);
 
-/// Weights as they stand in memory: `rows` outputs × `cols` inputs, row-major and dense, any alignment.
+/// How a matrix's weights lie in memory.
+enum class Layout : uint8_t {
+  kRows,    ///< row-major and dense, as in a file
+  kPacked,  ///< quantised, in groups of sixteen rows (kernels/packing.h)
+};
+
+/// Weights as they stand in memory: `rows` outputs × `cols` inputs, any alignment.
 struct MatrixView {
   DType dtype = DType::kF32;
   int64_t rows = 0, cols = 0;
   const std::byte* data = nullptr;
+  Layout layout = Layout::kRows;
 };
 
 /// y[t, o] = scale · Σ_i w[o, i] · x[t, i]   for t < T, o < w.rows. x and y do not overlap.
@@ -79,12 +86,18 @@ struct Wkv7Args {
   float* S;                      ///< [N (value i), N (key j)] state, updated in place
 };
 
+struct PackedTile;  // kernels/packing.h
+
 /// The single-threaded kernels of one level.
 struct KernelTable {
   Level level;
 
-  /// Rows [row0, row1) of a product, for every t.
+  /// Rows [row0, row1) of a product, for every t; w in layout kRows.
   void (*matmul)(const MatMulJob& job, int64_t row0, int64_t row1);
+  /// Groups [group0, group1) of sixteen rows of a product with packed weights. Every level gives the same bits.
+  void (*packed_matmul)(const PackedTile& tile, int64_t group0, int64_t group1);
+  /// Writes x [n] (n a multiple of 32) as token t of a tile for T tokens. Every level gives the same bits.
+  void (*quantise_token)(const float* x, int64_t n, std::byte* tile, int T, int t);
 
   /// y = (x − mean)/√(var + eps)·weight + bias over n channels (var is the biased variance). y may be x.
   void (*layer_norm)(float* y, const float* x, const float* weight, const float* bias, int64_t n, float eps);

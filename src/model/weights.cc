@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/parallel.h"
+#include "kernels/packing.h"
 #include "tensor/quant.h"
 
 namespace tern {
@@ -47,14 +48,23 @@ bool SameUpToOnes(const Shape& a, const Shape& b) {
 
 /// Every matrix in the arena begins at a cache line.
 constexpr size_t kArenaAlignment = 64;
+/// What is placed at a time: bounds what is resident twice.
+constexpr int64_t kPiece = 4 << 20;
 
 size_t ArenaBytes(size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+
+/// What a matrix takes in the arena: as in the file, or packed where its type can be.
+size_t PlacedBytes(const CheckpointTensor& tensor) {
+  if (tensor.shape.size() != 2 || !kernels::Packable(tensor.dtype)) return tensor.bytes.size();
+  const int64_t rows = tensor.shape[tensor.transposed ? 1 : 0], cols = tensor.shape[tensor.transposed ? 0 : 1];
+  return std::max(tensor.bytes.size(), static_cast<size_t>(kernels::PackedBytes(tensor.dtype, rows, cols)));
+}
 
 /// Room for every matrix but the embedding, of which a token reads one row only.
 size_t ArenaSize(const Checkpoint& checkpoint) {
   size_t size = 0;
   for (const CheckpointTensor& tensor : checkpoint.tensors()) {
-    if (tensor.shape.size() >= 2 && tensor.name != "emb.weight") size += ArenaBytes(tensor.bytes.size());
+    if (tensor.shape.size() >= 2 && tensor.name != "emb.weight") size += ArenaBytes(PlacedBytes(tensor));
   }
   return size;
 }
@@ -68,18 +78,42 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, Placement placement) : 
   if (size <= AvailableMemory() / 4 * 3) arena_ = PageBuffer(size);
 }
 
-/// A copy in huge pages; the pages of the file that it came from leave this process. Null without an arena.
-const std::byte* WeightLoader::CopyToArena(std::span<const std::byte> bytes) {
-  if (arena_.size() - arena_used_ < bytes.size()) return nullptr;
-  std::byte* copy = arena_.data() + arena_used_;
-  arena_used_ += ArenaBytes(bytes.size());
-  constexpr int64_t kPiece = 4 << 20;  // bounds what is resident twice
+std::byte* WeightLoader::TakeFromArena(size_t bytes) {
+  if (arena_.size() - arena_used_ < bytes) return nullptr;
+  std::byte* taken = arena_.data() + arena_used_;
+  arena_used_ += ArenaBytes(bytes);
+  return taken;
+}
+
+bool WeightLoader::CopyToArena(std::span<const std::byte> bytes, MatrixParam& param) {
+  std::byte* copy = TakeFromArena(bytes.size());
+  if (copy == nullptr) return false;
   ParallelFor(static_cast<int64_t>(bytes.size()), kPiece, [&](int64_t begin, int64_t end) {
     const auto piece = bytes.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
     std::memcpy(copy + begin, piece.data(), piece.size());
     checkpoint_.source().Forget(piece);
   });
-  return copy;
+  param.view.data = copy;
+  return true;
+}
+
+bool WeightLoader::PackToArena(std::span<const std::byte> bytes, MatrixParam& param) {
+  const kernels::MatrixView rows = param.view;
+  if (!kernels::Packable(rows.dtype)) return false;
+  std::byte* packed = TakeFromArena(static_cast<size_t>(kernels::PackedBytes(rows.dtype, rows.rows, rows.cols)));
+  if (packed == nullptr) return false;
+  const size_t group_bytes = bytes.size() / static_cast<size_t>(rows.rows) * kernels::kGroupRows;
+  const int64_t groups = (rows.rows + kernels::kGroupRows - 1) / kernels::kGroupRows;
+  const auto groups_of_piece = std::max<int64_t>(1, kPiece / static_cast<int64_t>(group_bytes));
+  ParallelFor(groups, groups_of_piece, [&](int64_t begin, int64_t end) {
+    kernels::Pack(rows, begin, end, packed);
+    const size_t first = static_cast<size_t>(begin) * group_bytes;
+    checkpoint_.source().Forget(
+        bytes.subspan(first, std::min(bytes.size() - first, static_cast<size_t>(end - begin) * group_bytes)));
+  });
+  param.view.data = packed;
+  param.view.layout = kernels::Layout::kPacked;
+  return true;
 }
 
 const CheckpointTensor* WeightLoader::Get(const std::string& name) {
@@ -131,8 +165,8 @@ void WeightLoader::Place(const CheckpointTensor& tensor, std::span<const std::by
   param.scale = tensor.scale;
   param.view = {tensor.dtype, out, in, bytes.data()};
   if (rows_are_outputs) {
-    const std::byte* copy = tensor.name == "emb.weight" ? nullptr : CopyToArena(bytes);
-    if (copy != nullptr) param.view.data = copy;
+    // Single rows are read of the embedding; it stays in the file.
+    if (tensor.name != "emb.weight" && !PackToArena(bytes, param)) CopyToArena(bytes, param);
     return;
   }
   // The file has [in, out]; products want [out, in].

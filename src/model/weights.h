@@ -21,7 +21,7 @@ struct VectorParam {
   bool empty() const { return values.empty(); }
 };
 
-/// A matrix that is multiplied: y = scale · W x, W [out, in] in the file's own type. Usually a view into the mapped
+/// A matrix that is multiplied: y = scale · W x, W [out, in] in the file's own type. A view into the arena or the mapped
 /// file; `owned` holds it where the file has it transposed.
 struct MatrixParam {
   kernels::MatrixView view;
@@ -67,7 +67,8 @@ class TensorVisitor {
 
 /// Where matrices are used from.
 enum class Placement {
-  kAuto,    ///< copied into huge pages when they fit well into the free memory, else mapped
+  kAuto,    ///< in huge pages, quantised types packed (kernels/packing.h), when they fit well into the free memory,
+            ///< else mapped
   kMapped,  ///< in the mapped file: starts at once, shares its pages with other processes
 };
 
@@ -94,7 +95,11 @@ class WeightLoader : public TensorVisitor {
   void Fail(const CheckpointTensor& tensor, const std::string& expected);
   void Place(const CheckpointTensor& tensor, std::span<const std::byte> bytes, bool rows_are_outputs, MatrixParam& param,
              int64_t out, int64_t in);
-  const std::byte* CopyToArena(std::span<const std::byte> bytes);
+  /// Each places a matrix that still lies in the file; its pages leave this process. False without room in the arena,
+  /// or where the type cannot be packed.
+  bool CopyToArena(std::span<const std::byte> bytes, MatrixParam& param);
+  bool PackToArena(std::span<const std::byte> bytes, MatrixParam& param);
+  std::byte* TakeFromArena(size_t bytes);
 
   const Checkpoint& checkpoint_;
   Status status_;

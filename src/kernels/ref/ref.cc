@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/ref/elementwise.h"
+#include "kernels/ref/packed.h"
 #include "kernels/ref/wkv.h"
 #include "kernels/tables.h"
 #include "tensor/quant.h"
@@ -33,6 +34,8 @@ const KernelTable& RefTable() {
   static constexpr KernelTable table = {
       .level = Level::kRef,
       .matmul = MatMulRows,
+      .packed_matmul = ref::PackedMatMul,
+      .quantise_token = ref::QuantiseToken,
       .layer_norm = ref::LayerNorm<float>,
       .group_norm = ref::GroupNorm<float>,
       .shift_mix = ref::ShiftMix<float>,

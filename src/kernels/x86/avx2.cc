@@ -2,6 +2,7 @@
 // everything included below lives in anonymous namespaces and no template of the standard library is used (no
 // copy of a shared inline function may be compiled with these flags: the linker could choose it for the whole
 // program).
+#include "kernels/packing.h"
 #include "kernels/tables.h"
 #include "kernels/x86/vec_avx2.h"
 #include "tensor/quant.h"
@@ -10,7 +11,10 @@
 #include "kernels/x86/vec_math.h"
 #include "kernels/x86/elementwise.h"
 #include "kernels/x86/expand.h"
+#include "kernels/x86/loops.h"
 #include "kernels/x86/matmul.h"
+#include "kernels/x86/quads_avx2.h"
+#include "kernels/x86/packed.h"
 #include "kernels/x86/wkv.h"
 #include "kernels/x86/training.h"
 #include "kernels/x86/training_loss.h"
@@ -24,6 +28,8 @@ const KernelTable& Avx2Table() {
   static constexpr KernelTable table = {
       .level = Level::kAvx2,
       .matmul = MatMulRows,
+      .packed_matmul = PackedMatMul,
+      .quantise_token = QuantiseToken,
       .layer_norm = LayerNorm,
       .group_norm = GroupNorm,
       .shift_mix = ShiftMix,

@@ -2,6 +2,8 @@
 // everything included below lives in anonymous namespaces and no template of the standard library is used (no
 // copy of a shared inline function may be compiled with these flags: the linker could choose it for the whole
 // program).
+#include "base/cpu.h"
+#include "kernels/packing.h"
 #include "kernels/tables.h"
 #include "kernels/x86/vec_avx512.h"
 #include "tensor/quant.h"
@@ -10,6 +12,7 @@
 #include "kernels/x86/vec_math.h"
 #include "kernels/x86/elementwise.h"
 #include "kernels/x86/expand.h"
+#include "kernels/x86/loops.h"
 #include "kernels/x86/matmul.h"
 #include "kernels/x86/wkv.h"
 #include "kernels/x86/training.h"
@@ -21,9 +24,12 @@
 namespace tern::kernels {
 
 const KernelTable& Avx512Table() {
-  static constexpr KernelTable table = {
+  static const KernelTable table = {
       .level = Level::kAvx512,
       .matmul = MatMulRows,
+      // Without VNNI, 512-bit registers gain little here; the levels share layouts and bits.
+      .packed_matmul = GetCpuFeatures().avx512_vnni ? VnniPackedMatMul : Avx2Table().packed_matmul,
+      .quantise_token = GetCpuFeatures().avx512_vnni ? VnniQuantiseToken : Avx2Table().quantise_token,
       .layer_norm = LayerNorm,
       .group_norm = GroupNorm,
       .shift_mix = ShiftMix,

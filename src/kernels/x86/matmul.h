@@ -9,12 +9,6 @@
 namespace tern::kernels {
 namespace {
 
-#if defined(__clang__)
-#define TERN_UNROLL _Pragma("unroll")
-#else
-#define TERN_UNROLL _Pragma("GCC unroll 8")
-#endif
-
 struct F32 {
   static constexpr int64_t kBytes = 4;
   static TERN_INLINE Vec Get(const std::byte* p) { return Load(p); }
@@ -32,17 +26,6 @@ struct Bf16 {
 };
 
 constexpr int kTileRows = 4;
-
-TERN_INLINE int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
-/// The size of the parts when n is cut into as few parts of at most `most` as will do, all but the last
-/// equal.
-TERN_INLINE int64_t EqualParts(int64_t n, int64_t most) {
-  const int64_t parts = (n + most - 1) / most;
-  return parts == 0 ? most : (n + parts - 1) / parts;
-}
-
-/// Into the second-level cache.
-TERN_INLINE void Prefetch(const std::byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 
 /// R rows × T tokens of partial sums.
 template <int R, int T>

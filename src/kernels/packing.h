@@ -1,0 +1,63 @@
+// Quantised weights in the order that the integer kernels read them, and the activations that they meet there.
+//
+// Packed weights. Sixteen rows (outputs) stand together as a group; rows past the last are zero. In a group, blocks of
+// 32 columns follow one another, so that a product reads memory from one end to the other. A block's weights are small
+// unsigned integers q in eight *quads*: quad i holds columns 4i … 4i+3 of all sixteen rows, byte 4·row + (column mod 4),
+// 64 bytes in all: what one VNNI instruction (or AMX's tile row) multiplies with four activations. In memory:
+//
+//   8 bits (Q8_0: q = stored value + 128)     512 bytes: quad 0 … quad 7
+//   4 bits                                    256 bytes: byte b of vector v has quad v in its low nibble, quad v+4 in the high
+//   5 bits                                    64 bytes before these: bit i of byte b is bit 4 of byte b of quad i
+//   6 bits                                    128 bytes before these: vector p, bits 2k and 2k+1 of byte b: bits 4 and 5 of
+//                                             byte b of quad 4p + k
+//
+//   Q8_0, Q4_0, Q5_0     | d: 16 fp16 | q |                       weight = d·(q − z),  z = 128, 8, 16
+//   Q4_1, Q5_1           | d: 16 fp16 | m: 16 fp16 | q |          weight = d·q + m
+//   Q4_K, Q5_K           | d: 16 fp16 | dmin: 16 fp16 | and 8 times:  | s: 16 u8 | m: 16 u8 | q | |
+//                                                                 weight = d·s·q − dmin·m
+//   Q6_K                 | d: 16 fp16 | and 8 times:  | s: 16 int8 for columns 0 … 15, 16 for 16 … 31 | q | |
+//                                                                 weight = d·s·(q − 32)
+//
+// Activations. x is cut into blocks of 32 as well; each becomes integers in [−127, 127] and a scale d = max|x| / 127. The
+// integer sums of a block are exact, so only the order of the blocks decides a result's bits, and that order is the
+// same for one token and for many: a token's result does not depend on its batch, and every level gives the same bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ops.h"
+
+namespace tern::kernels {
+
+inline constexpr int64_t kGroupRows = 16;  ///< rows of a packed group
+inline constexpr int64_t kPackedBlock = 32;  ///< columns of a block
+
+/// Whether the type can be packed at all (Q2_K and Q3_K, rarely used, cannot: they are expanded to fp32 instead).
+bool Packable(DType type);
+/// Bytes of a packed matrix. `cols` must be a multiple of the type's block.
+int64_t PackedBytes(DType type, int64_t rows, int64_t cols);
+/// Packs the rows of groups [group0, group1) of a row-major matrix to where they belong in `to` (PackedBytes in all).
+/// Thread-safe for distinct groups.
+void Pack(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to);
+
+/// Tokens of one tile of quantised activations. A tile holds, for every block of 32 columns:
+///   int8 q[T][32];  float d[T];  float d_sum[T] (d·Σq);  int32 sum[T][2] (Σq over each half of the block)
+/// so that a kernel that is compiled for T reads one stream at fixed distances.
+inline constexpr int kMostTileTokens = 16;
+inline constexpr int64_t kTokenBlockBytes = kPackedBlock + 2 * sizeof(float) + 2 * sizeof(int32_t);
+
+/// The sizes of tile that kernels are compiled for. Others are filled up with rows of zeros.
+constexpr int TileTokens(int tokens) { return tokens <= 8 ? tokens : (tokens + 1) / 2 * 2; }
+
+/// y[t, o] = scale · Σ_i w[o, i] · x[t, i] with packed w, for the tokens of one tile.
+struct PackedTile {
+  MatrixView w;                  ///< layout kPacked
+  const std::byte* x = nullptr;  ///< a tile for TileTokens(tokens)
+  int tokens = 0;                ///< 1 … kMostTileTokens
+  float* y = nullptr;            ///< [tokens, rows], rows y_stride apart
+  int64_t y_stride = 0;
+  float scale = 1.0f;
+};
+
+}  // namespace tern::kernels

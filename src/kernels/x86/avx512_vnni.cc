@@ -1,0 +1,16 @@
+// What needs VNNI besides the AVX-512 level's instruction sets: products of packed weights. The rules of avx512.cc hold.
+#include "kernels/packing.h"
+#include "kernels/tables.h"
+#include "kernels/x86/vec_avx512.h"
+// clang-format off
+#include "kernels/x86/loops.h"
+#include "kernels/x86/quads_avx512.h"
+#include "kernels/x86/packed.h"
+// clang-format on
+
+namespace tern::kernels {
+
+void VnniPackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1) { PackedMatMul(tile, group0, group1); }
+void VnniQuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) { QuantiseToken(x, n, tile, T, t); }
+
+}  // namespace tern::kernels
