@@ -1,6 +1,8 @@
 // What a checkpoint's file of some format consists of.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "formats/checkpoint.h"
@@ -19,6 +21,12 @@ struct SavePlan {
 /// Fails, naming the tensor, when the format needs one that the checkpoint lacks or has no name for one that
 /// it has.
 Result<SavePlan> PlanSave(const Checkpoint& checkpoint, const SaveOptions& options);
+
+/// The bytes of a planned tensor.
+using MakeBytes = std::function<Result<TensorBytes>(const StoredForm& form)>;
+/// SaveCheckpoint with bytes that are made by `make` instead of being converted from the checkpoint's.
+Status SaveCheckpointWith(const Checkpoint& checkpoint, const std::string& path, const SaveOptions& options,
+                          const MakeBytes& make);
 
 /// The keys of a GGUF of this plan.
 Result<Metadata> GgufKeys(const Checkpoint& checkpoint, const SavePlan& plan, const SaveOptions& options);

@@ -10,16 +10,16 @@ namespace {
 
 // Tensors are converted when the writer asks for them; what the one before took from the source is let go
 // then.
-std::vector<OutputTensor> Outputs(const Checkpoint& checkpoint, const SavePlan& plan) {
+std::vector<OutputTensor> Outputs(const Checkpoint& checkpoint, const SavePlan& plan, const MakeBytes& make) {
   std::vector<OutputTensor> outputs;
   const StoredForm* previous = nullptr;
   for (const StoredForm& form : plan.forms) {
     OutputTensor output{form.name, form.dtype, form.shape, {}};
-    output.produce = [&checkpoint, &form, previous]() -> Result<TensorBytes> {
+    output.produce = [&checkpoint, &form, &make, previous]() -> Result<TensorBytes> {
       if (previous != nullptr) {
         for (const CheckpointTensor* tensor : previous->sources) checkpoint.source().Forget(tensor->bytes);
       }
-      Result<TensorBytes> bytes = Convert(form);
+      Result<TensorBytes> bytes = make(form);
       if (!bytes.ok()) return bytes.status().WithContext(fmt::format("'{}'", checkpoint.source().path()));
       return bytes;
     };
@@ -49,9 +49,14 @@ Result<RwkvBinHeader> BinHeader(const SavePlan& plan, const SaveOptions& options
 }  // namespace
 
 Status SaveCheckpoint(const Checkpoint& checkpoint, const std::string& path, const SaveOptions& options) {
+  return SaveCheckpointWith(checkpoint, path, options, Convert);
+}
+
+Status SaveCheckpointWith(const Checkpoint& checkpoint, const std::string& path, const SaveOptions& options,
+                          const MakeBytes& make) {
   if (options.type) TERN_RETURN_IF_ERROR(CheckRequestedType(options.format, *options.type));
   TERN_ASSIGN_OR_RETURN(const SavePlan plan, PlanSave(checkpoint, options));
-  const std::vector<OutputTensor> outputs = Outputs(checkpoint, plan);
+  const std::vector<OutputTensor> outputs = Outputs(checkpoint, plan, make);
   switch (options.format) {
     case FileFormat::kPth:
       return WritePth(path, outputs, options.progress);

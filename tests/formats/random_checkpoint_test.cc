@@ -140,7 +140,7 @@ TEST(RandomCheckpoint, SeedAndNameBothChangeTheValues) {
 }
 
 TEST(RandomCheckpoint, PublishedSizesHaveThePublishedNumberOfParameters) {
-  const auto count = [](const char* name) { return CountParameters(*PublishedModel(name)); };
+  const auto count = [](const char* name) { return CountParameters(*RandomModelOfSize(name)); };
   // RWKV-4: 2VC + 13C²L + C(11L + 4), the paper's formula.
   const auto paper = [](int64_t C, int64_t L) { return 2 * 50277 * C + 13 * C * C * L + C * (11 * L + 4); };
   EXPECT_EQ(count("rwkv4:169M"), paper(768, 12));
@@ -150,7 +150,7 @@ TEST(RandomCheckpoint, PublishedSizesHaveThePublishedNumberOfParameters) {
 }
 
 TEST(RandomCheckpoint, UnknownPublishedNameListsTheKnownOnes) {
-  const auto result = PublishedModel("rwkv9:1B");
+  const auto result = RandomModelOfSize("rwkv9:1B");
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.status().code(), StatusCode::kNotFound);
   EXPECT_THAT(result.status().message(), HasSubstr("rwkv7:1.5B"));
