@@ -101,14 +101,18 @@ std::string BundledModel() {
   return {};
 }
 
+Result<std::string> ModelPath(const std::string& given) {
+  if (!given.empty()) return given;
+  const char* from_environment = std::getenv("TERN_MODEL");
+  const std::string path =
+      from_environment != nullptr && *from_environment != '\0' ? from_environment : BundledModel();
+  if (path.empty()) return InvalidArgument(HowToGetAModel());
+  return path;
+}
+
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
-  std::string path = options.model;
-  if (path.empty()) {
-    const char* from_environment = std::getenv("TERN_MODEL");
-    path = from_environment != nullptr && *from_environment != '\0' ? from_environment : BundledModel();
-    if (path.empty()) return InvalidArgument(HowToGetAModel());
-  }
+  TERN_ASSIGN_OR_RETURN(const std::string path, ModelPath(options.model));
   return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto);
 }
 

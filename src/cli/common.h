@@ -40,8 +40,10 @@ struct LoadedModel {
 /// or an empty string.
 std::string BundledModel();
 
-/// The model alone. Sets the number of threads. Without --model: $TERN_MODEL, else the bundled one, else an error that
-/// says how to get one.
+/// What to load: the path given or, when it is empty, $TERN_MODEL, else the bundled model, else an error that says how to
+/// get one.
+Result<std::string> ModelPath(const std::string& given);
+/// The model alone. Sets the number of threads.
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options);
 /// The tokenizer that goes with a model: --tokenizer, the file's own vocabulary, or one that lies beside it.
 Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model);
