@@ -325,15 +325,21 @@ class TimeMix7 : public Residual<T> {
     pass.kernel.bonus(row, kept.r + at, in.k + at, in.v + at, pass.Value(r_k_), A_, pass.shape.head_size);
   }
 
+  /// Row t of o, from BeforeGate's.
+  void Gate(const Pass<T>& pass, const TimeMix7Kept<T>& kept, const T* before, int64_t t, const Rows<T>& o,
+            T* scratch) const {
+    T* row = o.Stage(t, scratch);
+    pass.kernel.mul(row, before, kept.g + t * A_, A_);
+    o.Commit(t, row);
+  }
+
   Rows<T> Finish(Pass<T>& pass, const TimeMix7Kept<T>& kept, const WkvInputs<T>& in) const {
     const Rows<T> o = pass.TakeOperand(A_);
     pass.ForRows([&](int64_t, int64_t begin, int64_t end) {
-      std::vector<T> scratch(static_cast<size_t>(A_));
+      std::vector<T> before(static_cast<size_t>(A_)), scratch(static_cast<size_t>(A_));
       for (int64_t t = begin; t < end; ++t) {
-        T* row = o.Stage(t, scratch.data());
-        BeforeGate(pass, kept, in, t, row);
-        pass.kernel.mul(row, row, kept.g + t * A_, A_);
-        o.Commit(t, row);
+        BeforeGate(pass, kept, in, t, before.data());
+        Gate(pass, kept, before.data(), t, o, scratch.data());
       }
     });
     return o;
@@ -343,14 +349,14 @@ class TimeMix7 : public Residual<T> {
   void FinishBackward(Pass<T>& pass, const TimeMix7Kept<T>& kept, const WkvInputs<T>& in, VectorGradients<T>& gradients,
                       const T* dx, const Gradients& d) const {
     Arena::Scope scope(pass.arena);
-    const Rows<T> dout = OutputGradient(pass, layer_, SubBlock::kAtt, dx);
-    pass.WeightGradient(dout, Finish(pass, kept, in), output_);
+    const Rows<T> dout = OutputGradient(pass, layer_, SubBlock::kAtt, dx), o = pass.TakeOperand(A_);
     pass.InputGradient(dout, output_, d.o);
     pass.ForRows([&](int64_t chunk, int64_t begin, int64_t end) {
-      std::vector<T> before(static_cast<size_t>(A_)), dg(static_cast<size_t>(A_));
+      std::vector<T> before(static_cast<size_t>(A_)), scratch(static_cast<size_t>(A_)), dg(static_cast<size_t>(A_));
       for (int64_t t = begin; t < end; ++t) {
         const int64_t at = t * A_;
         BeforeGate(pass, kept, in, t, before.data());
+        Gate(pass, kept, before.data(), t, o, scratch.data());
         pass.kernel.mul_backward(d.o + at, dg.data(), d.o + at, before.data(), kept.g + at, A_);
         d.rows_g.Set(t, dg.data());
         pass.kernel.group_norm_backward(d.y + at, gradients.At(chunk, ln_x_weight_), gradients.At(chunk, ln_x_bias_),
@@ -358,6 +364,7 @@ class TimeMix7 : public Residual<T> {
                                         pass.shape.gn_eps);
       }
     });
+    pass.WeightGradient(dout, o, output_);
   }
 
   const int64_t layer_, A_;
