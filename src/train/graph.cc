@@ -189,12 +189,12 @@ struct Graph<T>::Impl {
     T* x = pass.TakeRows(C);
     Embed(pass, x);
     pass.CheckFinite(x, C, "emb");
-    const bool keep_all = pass.backward() && !options.recompute;
+    pass.forward_again = pass.backward() && options.recompute;
     T* spare = pass.backward() ? nullptr : pass.TakeRows(C);  // without a backward two rows of x take turns
     for (int64_t layer = 0; layer < L; ++layer) {
       LayerKept<T>& own = kept[static_cast<size_t>(layer)];
       T* x_out = pass.backward() ? pass.TakeRows(C) : spare;
-      if (keep_all) {
+      if (pass.keeps()) {
         own = LayerForward(pass, layer, x, x_out);
       } else {
         Arena::Scope scope(pass.arena);
@@ -206,6 +206,7 @@ struct Graph<T>::Impl {
     T* dx = pass.backward() ? pass.TakeRows(C) : nullptr;
     const LossTotal<T> loss = HeadLoss(pass, x, dx);
     if (!pass.backward()) return loss;
+    pass.forward_again = false;
     Done(pass, L);
     for (int64_t layer = L - 1; layer >= 0; --layer) {
       Arena::Scope scope(pass.arena);

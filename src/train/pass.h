@@ -43,6 +43,7 @@ struct Pass {
   Arena& arena;
   const GraphCall<T>& call;
   bool counting = false;               ///< only the arena's peak is wanted: nothing is computed
+  bool forward_again = false;          ///< layers run forward once more before their backward: nothing is kept yet
   int64_t tokens = 0;                  ///< T
   std::span<const Segment> segments;
   std::vector<int32_t> starts_segment; ///< [T] the segment that token t starts, or −1
@@ -60,6 +61,8 @@ struct Pass {
   T* Gradient(const Parameter* p) const { return call.gradients.data() + p->offset; }
   Operand<T> Matrix(const Parameter* p) const;
   bool backward() const { return !call.gradients.empty(); }
+  /// Whether a backward will read what a layer keeps now.
+  bool keeps() const { return backward() && !forward_again; }
 
   // --- Products, by what they are to a linear map y = x Wᵀ with W [out, in] (or, low-rank, y = x W with W [in, out]) ---
   void Multiply(Rows<T> x, const Parameter* w, T* y, bool accumulate = false);

@@ -98,7 +98,7 @@ class TimeMix7 : public Residual<T> {
     kept->hidden_a = pass.TakeRows(a_.rank());
     kept->hidden_v = layer_ == 0 ? nullptr : pass.TakeRows(v_.rank());
     kept->hidden_g = pass.TakeRows(g_.rank());
-    kept->checkpoints = pass.backward() ? pass.Take(Checkpoints(pass) * pass.shape.heads * HeadSize(pass)) : nullptr;
+    kept->checkpoints = pass.keeps() ? pass.Take(Checkpoints(pass) * pass.shape.heads * HeadSize(pass)) : nullptr;
   }
 
   static int64_t HeadSize(const Pass<T>& pass) { return pass.shape.head_size * pass.shape.head_size; }
