@@ -183,8 +183,9 @@ Status RunProcess(const CLI::App& command, const TrainArguments& arguments,
                         PrepareTraining(std::move(options), exact_vocab, std::move(stored), arguments.out));
   for (const std::string& note : setup.notes) Say(arguments, note);
   if (!arguments.dry_run) return Train(arguments, setup, communicator);
+  const int processes = communicator.size();
   TERN_RETURN_IF_ERROR(communicator.Leave());
-  return arguments.first ? PrintPlan(setup, arguments.json) : OkStatus();
+  return arguments.first ? PrintPlan(setup, processes, arguments.json) : OkStatus();
 }
 
 Status RunTrain(const CLI::App& command, TrainArguments arguments) {

@@ -37,28 +37,25 @@ double SecondsOfProducts(const TrainSetup& setup, const train::ParameterLayout& 
 
 struct Plan {
   const TrainSetup& setup;
+  int processes;
   train::ParameterLayout layout{setup.shape};
-  train::MemoryPlan memory = train::PlanMemory(setup.options, setup.shape, DataBytes(setup), 1);
-  double products_seconds = 0;   ///< of a step
-  double tokens_per_second = 0;  ///< expected
+  train::MemoryPlan memory = train::PlanMemory(setup.options, setup.shape, DataBytes(setup), processes);
+  double tokens_per_second = 0;  ///< expected, of all processes
   int64_t step_tokens = 0;
 };
 
-Plan MakePlan(const TrainSetup& setup) {
-  Plan plan{setup};
+Plan MakePlan(const TrainSetup& setup, int processes) {
+  Plan plan{setup, processes};
   const int64_t rows = train::MicroRows(setup.options), context = setup.options.context;
   plan.step_tokens = setup.options.batch * context;
   // A few thousand tokens show the rate; a step of a big model would take minutes.
   constexpr int64_t kMeasured = 4096;
   const int64_t measured = std::min(rows * context, kMeasured);
-  plan.products_seconds = SecondsOfProducts(setup, plan.layout, measured) * static_cast<double>(plan.step_tokens) /
-                          static_cast<double>(measured);
-  // Everything that is no matrix product took about two fifths of a step when this was measured
-  // (docs/training.md); recomputation repeats the forward pass, a third of the whole.
-  constexpr double kShareOfProducts = 0.6, kRecompute = 4.0 / 3.0;
-  const double seconds =
-      plan.products_seconds / kShareOfProducts * (setup.options.recompute ? kRecompute : 1);
-  plan.tokens_per_second = seconds > 0 ? static_cast<double>(plan.step_tokens) / seconds : 0;
+  // Recomputation repeats the forward pass, a third of the whole.
+  constexpr double kRecompute = 4.0 / 3.0;
+  const double seconds = SecondsOfProducts(setup, plan.layout, measured) /
+                         train::ShareOfProducts(setup.shape) * (setup.options.recompute ? kRecompute : 1);
+  if (seconds > 0) plan.tokens_per_second = static_cast<double>(measured) / seconds * processes;
   return plan;
 }
 
@@ -77,12 +74,16 @@ void PrintTable(const Plan& plan) {
   line("epochs of the run",
        fmt::format("{:.2f}", static_cast<double>(options.steps) * static_cast<double>(plan.step_tokens) /
                                  static_cast<double>(plan.setup.data->tokens())));
-  std::cout << "memory\n";
+  std::cout << (plan.processes == 1 ? "memory\n"
+                                    : fmt::format("memory of each of {} processes\n", plan.processes));
   for (const auto& [name, bytes] : plan.memory.parts) line(name, HumanBytes(bytes));
   line("together", HumanBytes(plan.memory.total));
   const uint64_t available = AvailableMemory();
   if (available > 0) line("available now", HumanBytes(available));
-  std::cout << "expected speed (estimated from this machine's products)\n";
+  std::cout << (plan.processes == 1 ? "expected speed (estimated from this machine's products)\n"
+                                    : "expected speed (estimated from the first process's products, as if "
+                                      "the others were alike and\n"
+                                      "sums cost nothing)\n");
   line("tokens per second", fmt::format("{:.0f}", plan.tokens_per_second));
   const double total = static_cast<double>(options.steps) * static_cast<double>(plan.step_tokens);
   if (plan.tokens_per_second > 0) line("time of the run", train::HumanTime(total / plan.tokens_per_second));
@@ -106,8 +107,8 @@ std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layou
   return text;
 }
 
-Status PrintPlan(const TrainSetup& setup, bool json) {
-  const Plan plan = MakePlan(setup);
+Status PrintPlan(const TrainSetup& setup, int processes, bool json) {
+  const Plan plan = MakePlan(setup, processes);
   if (!json) {
     PrintTable(plan);
     return OkStatus();
@@ -123,6 +124,7 @@ Status PrintPlan(const TrainSetup& setup, bool json) {
              {"flop_per_token", train::StepFlop(plan.layout, 1)},
              {"data_tokens", setup.data->tokens()},
              {"step_tokens", plan.step_tokens},
+             {"processes", processes},
              {"memory_bytes", parts},
              {"memory_total_bytes", plan.memory.total},
              {"expected_tokens_per_second", plan.tokens_per_second}});

@@ -13,8 +13,8 @@ namespace tern {
 std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t windows_per_epoch,
                     double peak_rate);
 
-/// `tern train --dry-run`: parameters, memory by part, FLOP, tokens per epoch and expected speed, on standard
-/// output.
-Status PrintPlan(const TrainSetup& setup, bool json);
+/// `tern train --dry-run` for a run of so many processes: parameters, memory of a process by part, FLOP,
+/// tokens per epoch and expected speed, on standard output.
+Status PrintPlan(const TrainSetup& setup, int processes, bool json);
 
 }  // namespace tern

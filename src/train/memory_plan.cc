@@ -31,6 +31,10 @@ MemoryPlan PlanMemory(const TrainOptions& options, const ModelShape& shape, uint
   add("optimizer's moments (fp32)", 8 * owned);
   if (options.precision == "bf16") add("parameters in bf16", 2 * total);
   add("activations and workspace", graph.PredictWorkspace(micro * options.context, micro, /*backward=*/true));
+  if (options.dropout > 0 && !options.validation.empty()) {  // validation has a graph of its own then
+    add("workspace of validation",
+        graph.PredictWorkspace(micro * options.context, micro, /*backward=*/false));
+  }
   if (options.order == "streams") {
     const StreamStates<float> one(shape, 1);
     add("states of streams", 2 * sizeof(float) * one.values().size() * static_cast<uint64_t>(rows.size()));

@@ -114,15 +114,49 @@ TEST(MatrixRate, CountsSixFlopPerElementAndToken) {
   EXPECT_DOUBLE_EQ(flop, StepFlop(layout, 64));
 }
 
+// The measurements that it stands for, within their own spread.
+TEST(MatrixRate, ShareOfProductsGrowsWithTheWidth) {
+  const auto share = [](Generation generation, int64_t width) {
+    ModelShape shape;
+    shape.generation = generation;
+    shape.width = width;
+    return ShareOfProducts(shape);
+  };
+  EXPECT_NEAR(share(Generation::kRwkv7, 768), 0.80, 0.025);
+  EXPECT_NEAR(share(Generation::kRwkv7, 256), 0.625, 0.03);
+  EXPECT_NEAR(share(Generation::kRwkv4, 768), 0.91, 0.025);
+  for (const Generation generation : {Generation::kRwkv4, Generation::kRwkv7}) {
+    EXPECT_LT(share(generation, 768), share(generation, 2048));
+    EXPECT_LT(share(generation, 2048), 1);
+  }
+}
+
+uint64_t PartOf(const MemoryPlan& plan, const std::string& name) {
+  for (const auto& [each, bytes] : plan.parts) {
+    if (each == name) return bytes;
+  }
+  return 0;
+}
+
+TEST(MemoryPlan, CountsASecondGraphForValidationWithDropout) {
+  const std::string name = "workspace of validation";
+  TrainOptions options = tern::testing::SmallRun(7);
+  const ModelShape shape = tern::testing::ShapeOf(options);
+  options.validation = "0.1";
+  options.dropout = 0;
+  EXPECT_EQ(PartOf(PlanMemory(options, shape, 100, 1), name), 0u);
+  options.dropout = 0.1;
+  const MemoryPlan plan = PlanMemory(options, shape, 100, 1);
+  EXPECT_GT(PartOf(plan, name), 0u);
+  EXPECT_LT(PartOf(plan, name), PartOf(plan, "activations and workspace"));  // forward alone
+  options.validation = "";
+  EXPECT_EQ(PartOf(PlanMemory(options, shape, 100, 1), name), 0u);
+}
+
 TEST(MemoryPlan, ShardsTheMomentsAlone) {
   TrainOptions options = tern::testing::SmallRun(7);
   const ModelShape shape = tern::testing::ShapeOf(options);
-  const auto part = [](const MemoryPlan& plan, const std::string& name) {
-    for (const auto& [each, bytes] : plan.parts) {
-      if (each == name) return bytes;
-    }
-    return uint64_t{0};
-  };
+  const auto part = PartOf;
   const MemoryPlan one = PlanMemory(options, shape, 100, 1), two = PlanMemory(options, shape, 100, 2);
   EXPECT_EQ(part(one, "parameters (fp32)"), part(two, "parameters (fp32)"));
   EXPECT_NEAR(static_cast<double>(part(two, "optimizer's moments (fp32)")),
