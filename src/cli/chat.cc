@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/line_editor.h"
+#include "cli/seed.h"
 #include "infer/conversation.h"
 
 namespace tern {
@@ -240,6 +241,10 @@ class Chat {
     }
     const size_t cut = text.find_first_of(" =");
     const std::string name = text.substr(0, cut), value = cut == std::string::npos ? "" : text.substr(cut + 1);
+    if (name == "seed") {
+      TERN_ASSIGN_OR_RETURN(changed.seed, ParseSeed(value));
+      return conversation_.SetSampling(changed);
+    }
     char* end = nullptr;
     const double number = std::strtod(value.c_str(), &end);
     if (value.empty() || *end != '\0' || !std::isfinite(number)) return InvalidArgument(fmt::format("+set {}: '{}' is no number", name, value));
@@ -249,8 +254,6 @@ class Chat {
       return InvalidArgument(fmt::format("+set {}: '{}' is no whole number", name, value));
     } else if (const auto whole = integers.find(name); whole != integers.end()) {
       *whole->second = static_cast<int32_t>(std::clamp(number, -2e9, 2e9));
-    } else if (name == "seed") {
-      changed.seed = static_cast<uint64_t>(static_cast<int64_t>(number));
     } else if (name == "tokens") {
       if (number < 1) return InvalidArgument(fmt::format("+set tokens: '{}' is less than 1", value));
       options_.max_tokens = static_cast<int64_t>(number);

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "cli/seed.h"
 
 namespace tern {
 namespace {
@@ -60,7 +61,7 @@ void AddSamplingOptions(CLI::App& command, SamplingOptions& s) {
   group(command.add_option("--mirostat", s.mirostat, "2: mirostat 2 instead of the filters above; 0: off"));
   group(command.add_option("--mirostat-tau", s.mirostat_tau, "Its target surprise in bits"));
   group(command.add_option("--mirostat-eta", s.mirostat_eta, "Its learning rate"));
-  group(command.add_option("--seed", s.seed, "The same seed gives the same text"));
+  group(AddSeed(command, s.seed, "The same seed gives the same text"));
   group(command.add_option("--ban", s.banned, "Tokens that never come")->type_name("ID…")->delimiter(','));
   group(command
             .add_option_function<std::vector<std::string>>(

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/common.h"
+#include "cli/seed.h"
 #include "train/recipe.h"
 
 namespace tern {
@@ -56,7 +57,7 @@ void AddBatches(CLI::App& command, TrainOptions& o) {
            "shuffled windows from the zero state, or streams: rows read on, states carried")
       ->type_name("shuffled|streams");
   group.Flag("--reset-at-documents", o.reset_at_documents, "Zero state where a document starts");
-  group.Add("--seed", o.seed, "Of initial weights, order of the data and dropout", "N");
+  AddSeed(command, o.seed, "Of initial weights, order of the data and dropout")->group("Batches");
 }
 
 void AddRecipe(CLI::App& command, TrainOptions& o) {

@@ -100,7 +100,7 @@ TEST_F(ChatCommand, ChangesItsOptions) {
   ASSERT_EQ(again.size(), 3u);
   EXPECT_EQ(Answer(again.at(1)), Answer(again.at(2))) << "+retry must use what +set changed";
   for (const char* wrong :
-       {"+set wings 2", "+set top-k x", "+set top-k 1.5", "+set temperature", "+set temperature -1",
+       {"+set wings 2", "+set seed -1", "+set top-k x", "+set top-k 1.5", "+set temperature", "+set temperature -1",
         "+set tokens 0", "+set tokens -3", "+set temperature nan"}) {
     SCOPED_TRACE(wrong);
     ExpectOneLine(RunTern(With({}), std::string(wrong) + "\nOne\n"), "");

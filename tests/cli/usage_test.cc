@@ -25,6 +25,22 @@ const std::vector<std::string> kSamplingOptions = {
     "--presence",     "--frequency", "--penalty-decay", "--mirostat",  "--mirostat-tau",
     "--mirostat-eta", "--seed",      "--ban",           "--logit-bias"};
 
+TEST_F(Usage, SeedsAreWholeNumbersFromZero) {
+  const std::string most = "18446744073709551615";
+  for (const std::string& seed : {std::string("-1"), most + "0", std::string("1.5"), std::string("0x1")}) {
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"generate", "--prompt", "a"}, {"chat"}, {"train", "--data", "x", "--out", "y"}}) {
+      std::vector<std::string> words = command;
+      words.insert(words.end(), {"--seed", seed});
+      const Outcome outcome = RunTern(words);
+      EXPECT_EQ(outcome.code, 2) << outcome.err;
+      ExpectOneLine(outcome, "'" + seed + "'");
+    }
+  }
+  // The largest one is fine: what is missing then is the text.
+  ExpectOneLine(RunTern({"train", "--seed", most, "--out", "y"}), "--data");
+}
+
 TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
   struct Command {
     const char* name;
