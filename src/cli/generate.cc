@@ -9,6 +9,8 @@
 #include "cli/common.h"
 #include "infer/conversation.h"
 #include "infer/generator.h"
+#include "infer/json_schema.h"
+#include "infer/token_mask.h"
 
 namespace tern {
 namespace {
@@ -17,7 +19,7 @@ struct Options {
   ModelOptions model;
   SamplingOptions sampling;
   GenerateOptions generate;
-  std::string prompt, prompt_file, state_in, state_out;
+  std::string prompt, prompt_file, state_in, state_out, grammar, json_schema;
   bool json = false;
 };
 
@@ -40,12 +42,23 @@ Result<size_t> Prepare(const Options& options, const Tokenizer& tokenizer, Sessi
   return tokens.size();
 }
 
+/// What --grammar or --json-schema asks for; null without them.
+Result<std::shared_ptr<const Grammar>> ReadGrammar(const Options& options) {
+  const std::string& path = options.grammar.empty() ? options.json_schema : options.grammar;
+  if (path.empty()) return std::shared_ptr<const Grammar>();
+  TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
+  auto grammar = options.grammar.empty() ? JsonSchemaGrammar(text) : ParseGrammar(text);
+  if (!grammar.ok()) return grammar.status().WithContext(path);
+  return grammar;
+}
+
 double PerSecond(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
 Status RunGenerate(const Options& options) {
   TERN_RETURN_IF_ERROR(Validate(options.sampling));
   // A place that cannot be written to is better known now than after the text.
   if (!options.state_out.empty()) TERN_RETURN_IF_ERROR(AtomicFile::Create(options.state_out).status());
+  TERN_ASSIGN_OR_RETURN(const std::shared_ptr<const Grammar> grammar, ReadGrammar(options));
   const auto start = std::chrono::steady_clock::now();
   TERN_ASSIGN_OR_RETURN(const LoadedModel loaded, LoadModelAndTokenizer(options.model));
   const auto loaded_at = std::chrono::steady_clock::now();
@@ -53,9 +66,13 @@ Status RunGenerate(const Options& options) {
   Session session(loaded.model, /*remember_tokens=*/!options.state_out.empty());
   Sampler sampler(options.sampling, loaded.tokenizer.get());
   TERN_ASSIGN_OR_RETURN(const size_t prompt_tokens, Prepare(options, *loaded.tokenizer, session, sampler));
+  GenerateOptions generate = options.generate;
+  if (grammar) {
+    generate.constraint = std::make_shared<const TokenConstraint>(MakeTokenMasks(grammar, *loaded.tokenizer));
+  }
   const auto read_at = std::chrono::steady_clock::now();
   TERN_ASSIGN_OR_RETURN(const GenerateResult result,
-                        Generate(session, sampler, *loaded.tokenizer, options.generate, [&](std::string_view text) {
+                        Generate(session, sampler, *loaded.tokenizer, generate, [&](std::string_view text) {
                           if (!options.json) std::cout << text << std::flush;
                           return !Interrupted() && static_cast<bool>(std::cout);
                         }));
@@ -96,6 +113,11 @@ void AddGenerate(CLI::App& app, Run* run) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--stop", options->generate.stop, "Texts that end it; not shown")->type_name("TEXT…");
+  auto* grammar = command->add_option("--grammar", options->grammar, "Write a text of this grammar (docs/grammar.md)");
+  grammar->type_name("FILE");
+  command->add_option("--json-schema", options->json_schema, "Write JSON that is valid against this schema")
+      ->type_name("FILE")
+      ->excludes(grammar);
   command->add_flag("--ignore-eos", options->generate.ignore_end_of_document, "Go on after the end of a document");
   command->add_option("--state-in", options->state_in, "Continue from a saved state")->type_name("FILE");
   command->add_option("--state-out", options->state_out, "Save the state at the end")->type_name("FILE");

@@ -1,0 +1,331 @@
+#include "infer/json_schema_values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "infer/grammar_pattern.h"
+#include "text/utf8.h"
+
+namespace tern {
+namespace {
+
+using Expr = GrammarBuilder::Expr;
+
+/// What a JSON string must escape.
+CharSet MustEscape() { return CharSet({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}}); }
+
+std::string Escape(int32_t c) {
+  switch (c) {
+    case '"':
+      return "\\\"";
+    case '\\':
+      return "\\\\";
+    case '\b':
+      return "\\b";
+    case '\f':
+      return "\\f";
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    default:
+      return fmt::format("\\u{:04x}", c);
+  }
+}
+
+int64_t PowerOf10(int digits) {
+  int64_t power = 1;
+  for (int i = 0; i < digits; ++i) power *= 10;
+  return power;
+}
+
+}  // namespace
+
+/// A character as patterns use it: each in one way, escaped where it must be.
+Expr JsonExpressions::OneOf(const CharSet& set) {
+  const bool all = set.ranges() == CharSet::All().ranges();
+  if (all && all_) return *all_;
+  std::vector<Expr> ways;
+  const CharSet plain = set.Minus(MustEscape());
+  if (!plain.empty()) ways.push_back(builder_.Chars(plain));
+  for (const CharRange range : set.Intersection(MustEscape()).ranges()) {
+    for (int32_t c = range.first; c <= range.last; ++c) ways.push_back(builder_.Text(Escape(c)));
+  }
+  const Expr expr = builder_.Choice(std::move(ways));
+  if (all) all_ = expr;
+  return expr;
+}
+
+/// A character as free strings use it: also escaped where it need not be; surrogates in pairs alone.
+Expr JsonExpressions::AnyChar() {
+  if (any_char_) return builder_.Call(*any_char_);
+  const auto set = [this](const char* chars) {
+    std::vector<CharRange> ranges;
+    for (; *chars != '\0'; chars += 2) ranges.push_back({chars[0], chars[1]});
+    return builder_.Chars(CharSet(ranges));
+  };
+  const Expr hex = set("09afAF");
+  const Expr unit = builder_.Choice({builder_.Sequence({set("09acefACEF"), hex, hex, hex}),
+                                     builder_.Sequence({set("ddDD"), set("07"), hex, hex})});
+  const Expr high = builder_.Sequence({set("ddDD"), set("89abAB"), hex, hex});
+  const Expr low = builder_.Sequence({set("ddDD"), set("cfCF"), hex, hex});
+  const Expr escaped = builder_.Choice({
+      set("\"\"\\\\//bbffnnrrtt"),
+      builder_.Sequence({builder_.Text("u"), unit}),
+      builder_.Sequence({builder_.Text("u"), high, builder_.Text("\\u"), low}),
+  });
+  const Expr body = builder_.Choice(
+      {builder_.Chars(MustEscape().Complement()), builder_.Sequence({builder_.Text("\\"), escaped})});
+  any_char_ = builder_.RuleOf(body, "(a character)", GrammarBuilder::kNoPlace);
+  return builder_.Call(*any_char_);
+}
+
+Expr JsonExpressions::String(int32_t min, int32_t max) {
+  const Expr quote = builder_.Text("\"");
+  return Rule(builder_.Sequence({quote, builder_.Repeat(AnyChar(), min, max), quote}));
+}
+
+Result<Expr> JsonExpressions::StringOfPattern(std::string_view pattern) {
+  TERN_ASSIGN_OR_RETURN(const Expr body,
+                        PatternExpr(pattern, &builder_, [this](const CharSet& set) { return OneOf(set); }));
+  const Expr quote = builder_.Text("\"");
+  return Rule(builder_.Sequence({quote, body, quote}));
+}
+
+Expr JsonExpressions::Digits(int32_t min, int32_t max) {
+  const Expr digit = builder_.Chars(CharSet({{'0', '9'}}));
+  return max == 0 ? builder_.Empty() : builder_.Repeat(digit, min, max);
+}
+
+/// Exponents have two digits at most: with the digits in front everything fits a double.
+Expr JsonExpressions::Number() {
+  const Expr first = builder_.Chars(CharSet({{'1', '9'}}));
+  const Expr whole =
+      builder_.Choice({builder_.Text("0"), builder_.Sequence({first, Digits(0, kJsonDigits - 1)})});
+  const Expr fraction = builder_.Sequence({builder_.Text("."), Digits(1, kJsonDigits - 1)});
+  const Expr sign = builder_.Chars(CharSet({{'+', '+'}, {'-', '-'}}));
+  const Expr exponent = builder_.Sequence(
+      {builder_.Chars(CharSet({{'e', 'e'}, {'E', 'E'}})), builder_.Optional(sign), Digits(1, 2)});
+  return Rule(builder_.Sequence({builder_.Optional(builder_.Text("-")), whole, builder_.Optional(fraction),
+                                 builder_.Optional(exponent)}));
+}
+
+/// Below the bound's whole part any fraction will do; at the bound itself zeros alone.
+Expr JsonExpressions::NumberBetween(int64_t low, int64_t high) {
+  const Expr fraction = builder_.Sequence({builder_.Text("."), Digits(1, kJsonDigits - 1)});
+  const Expr zeros =
+      builder_.Sequence({builder_.Text("."), builder_.Repeat(builder_.Text("0"), 1, kJsonDigits - 1)});
+  const auto magnitude = [&](int64_t from, int64_t to) {
+    std::vector<Expr> ways = {
+        builder_.Sequence({builder_.Text(std::to_string(to)), builder_.Optional(zeros)})};
+    if (from < to) ways.push_back(builder_.Sequence({Magnitude(from, to - 1), builder_.Optional(fraction)}));
+    return builder_.Choice(std::move(ways));
+  };
+  std::vector<Expr> ways;
+  if (high >= 0) ways.push_back(magnitude(std::max<int64_t>(low, 0), high));
+  if (low < 0)
+    ways.push_back(builder_.Sequence({builder_.Text("-"), magnitude(std::max<int64_t>(-high, 0), -low)}));
+  return Rule(builder_.Choice(std::move(ways)));
+}
+
+Expr JsonExpressions::Integer(int64_t low, int64_t high) {
+  std::vector<Expr> ways;
+  if (high >= 0) ways.push_back(Magnitude(std::max<int64_t>(low, 0), high));
+  if (low < 0)
+    ways.push_back(builder_.Sequence({builder_.Text("-"), Magnitude(std::max<int64_t>(-high, 1), -low)}));
+  return Rule(builder_.Choice(std::move(ways)));
+}
+
+/// 0 ≤ low ≤ high, by the number of digits; no leading zeros.
+Expr JsonExpressions::Magnitude(int64_t low, int64_t high) {
+  std::vector<Expr> ways;
+  if (low == 0) {
+    ways.push_back(builder_.Text("0"));
+    low = 1;
+  }
+  for (int digits = 1; digits <= kJsonDigits; ++digits) {
+    const int64_t from = std::max(low, PowerOf10(digits - 1));
+    const int64_t to = std::min(high, PowerOf10(digits) - 1);
+    if (from <= to) ways.push_back(SameLength(std::to_string(from), std::to_string(to)));
+  }
+  return builder_.Choice(std::move(ways));
+}
+
+/// Digit strings of one length from low to high: the first digit either is a bound's, which goes on to bind
+/// the rest, or lies between them and frees it.
+Expr JsonExpressions::SameLength(std::string_view low, std::string_view high) {
+  const auto length = static_cast<int32_t>(low.size());
+  const auto all = [](std::string_view digits, char digit) {
+    return digits.find_first_not_of(digit) == std::string_view::npos;
+  };
+  if (all(low, '0') && all(high, '9')) return Digits(length, length);
+  const auto digits = [this](char from, char to) { return builder_.Chars(CharSet({{from, to}})); };
+  const std::string_view low_rest = low.substr(1), high_rest = high.substr(1);
+  if (low[0] == high[0]) {
+    return builder_.Sequence({digits(low[0], low[0]), SameLength(low_rest, high_rest)});
+  }
+  char from = low[0], to = high[0];
+  std::vector<Expr> ways;
+  if (!all(low_rest, '0')) {
+    ways.push_back(
+        builder_.Sequence({digits(from, from), SameLength(low_rest, std::string(low_rest.size(), '9'))}));
+    ++from;
+  }
+  if (!all(high_rest, '9')) {
+    ways.push_back(
+        builder_.Sequence({digits(to, to), SameLength(std::string(high_rest.size(), '0'), high_rest)}));
+    --to;
+  }
+  if (from <= to) ways.push_back(builder_.Sequence({digits(from, to), Digits(length - 1, length - 1)}));
+  return builder_.Choice(std::move(ways));
+}
+
+Expr JsonExpressions::OptionalSpace() { return builder_.Optional(builder_.Text(" ")); }
+Expr JsonExpressions::Comma() { return builder_.Sequence({builder_.Text(","), OptionalSpace()}); }
+
+Expr JsonExpressions::Literal(const Json& value) {
+  if (value.is_object()) {
+    JsonObject object;
+    for (const auto& [name, member] : value.items())
+      object.properties.push_back({name, Literal(member), true});
+    return Object(object);
+  }
+  if (value.is_array()) {
+    JsonArray array;
+    for (const Json& item : value) array.first.push_back(Literal(item));
+    array.min = array.max = static_cast<int32_t>(array.first.size());
+    return Array(array);
+  }
+  return builder_.Text(value.dump());
+}
+
+Expr JsonExpressions::Member(std::string_view name, Expr value) {
+  return builder_.Sequence({builder_.Text(Json(name).dump()), builder_.Text(":"), OptionalSpace(), value});
+}
+
+/// A chain of two rules for each property: what may come from there on when nothing was written yet, and when
+/// something was. The closing brace is the chain's last link, so that an object takes no stack beyond its
+/// values'.
+Expr JsonExpressions::Object(const JsonObject& object) {
+  const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("}")});
+  Expr first = close;
+  Expr after = close;
+  if (object.additional) {
+    const Expr other = Rule(builder_.Sequence(
+        {OtherName(object.properties), builder_.Text(":"), OptionalSpace(), *object.additional}));
+    after = Rule(builder_.Sequence(
+        {builder_.Repeat(builder_.Sequence({Comma(), other}), 0, GrammarBuilder::kUnbounded), close}));
+    first = Rule(builder_.Choice({builder_.Sequence({other, after}), close}));
+  }
+  for (auto property = object.properties.rbegin(); property != object.properties.rend(); ++property) {
+    const Expr member = Member(property->name, property->value);
+    std::vector<Expr> now = {builder_.Sequence({member, after})};
+    std::vector<Expr> later = {builder_.Sequence({Comma(), member, after})};
+    if (!property->required) {
+      now.push_back(first);
+      later.push_back(after);
+    }
+    first = Rule(builder_.Choice(std::move(now)));
+    after = Rule(builder_.Choice(std::move(later)));
+  }
+  return Rule(builder_.Sequence({builder_.Text("{"), OptionalSpace(), first}));
+}
+
+/// A name that is none of the properties'; written without escapes, so that there is one way to write each.
+Expr JsonExpressions::OtherName(const std::vector<JsonProperty>& properties) {
+  std::set<std::vector<int32_t>> names;
+  for (const JsonProperty& property : properties) {
+    std::vector<int32_t> name;
+    for (size_t at = 0; at < property.name.size();) {
+      const Utf8Char c = DecodeUtf8(property.name, at);
+      name.push_back(c.codepoint);
+      at += c.length;
+    }
+    const CharSet escaped = MustEscape();
+    if (std::none_of(name.begin(), name.end(), [&](int32_t c) { return escaped.Contains(c); }))
+      names.insert(name);
+  }
+  return Rule(builder_.Sequence({builder_.Text("\""), NameExcept(names, 0)}));
+}
+
+/// The rest of a name and its closing quote, when its first `depth` characters are those of all of `names`:
+/// it leaves them, or goes on as some of them do, or ends where none of them does.
+Expr JsonExpressions::NameExcept(const std::set<std::vector<int32_t>>& names, size_t depth) {
+  const CharSet plain = MustEscape().Complement();
+  const Expr quote = builder_.Text("\"");
+  const Expr anything = builder_.Repeat(builder_.Chars(plain), 0, GrammarBuilder::kUnbounded);
+  std::vector<Expr> ways;
+  CharSet taken;
+  bool ends = false;
+  for (auto name = names.begin(); name != names.end();) {
+    if (name->size() == depth) {
+      ends = true;
+      ++name;
+      continue;
+    }
+    const int32_t c = (*name)[depth];
+    std::set<std::vector<int32_t>> same;
+    for (; name != names.end() && (*name)[depth] == c; ++name) same.insert(*name);
+    const CharSet only({{c, c}});
+    taken = taken.Union(only);
+    ways.push_back(builder_.Sequence({builder_.Chars(only), Rule(NameExcept(same, depth + 1))}));
+  }
+  if (!ends) ways.push_back(quote);
+  ways.push_back(builder_.Sequence({builder_.Chars(plain.Minus(taken)), anything, quote}));
+  return builder_.Choice(std::move(ways));
+}
+
+Expr JsonExpressions::Array(const JsonArray& array) {
+  const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("]")});
+  const auto count = static_cast<int32_t>(array.first.size());
+  const bool limited = array.max != kUnlimited;
+  // The items beyond the first ones, when something was written and when nothing was.
+  Expr after = close;
+  Expr none = close;
+  if (array.rest && (!limited || array.max > count)) {
+    const Expr more = builder_.Sequence({Comma(), *array.rest});
+    const int32_t min = std::max(array.min - count, 0);
+    const int32_t max = limited ? array.max - count : kUnlimited;
+    after = Rule(builder_.Sequence({builder_.Repeat(more, min, max), close}));
+    const Expr begin = builder_.Sequence(
+        {*array.rest, builder_.Repeat(more, std::max(min - 1, 0), limited ? max - 1 : kUnlimited), close});
+    none = min > 0 ? begin : builder_.Choice({begin, close});
+  }
+  const int32_t used = limited ? std::min(count, array.max) : count;
+  for (int32_t i = used; i-- > 0;) {
+    const Expr item = array.first[static_cast<size_t>(i)];
+    std::vector<Expr> ways = {i == 0 ? builder_.Sequence({item, after})
+                                     : builder_.Sequence({Comma(), item, after})};
+    if (i >= array.min) ways.push_back(close);
+    after = Rule(builder_.Choice(std::move(ways)));
+  }
+  return Rule(builder_.Sequence({builder_.Text("["), OptionalSpace(), used > 0 ? after : none}));
+}
+
+Expr JsonExpressions::AnyValue() {
+  if (any_value_) return builder_.Call(*any_value_);
+  any_value_ = builder_.NewRule("(any value)", GrammarBuilder::kNoPlace);
+  builder_.Define(*any_value_,
+                  builder_.Choice({AnyObject(), AnyArray(), String(0, kUnlimited), Number(),
+                                   builder_.Text("true"), builder_.Text("false"), builder_.Text("null")}));
+  return builder_.Call(*any_value_);
+}
+
+Expr JsonExpressions::AnyObject() {
+  if (any_object_) return builder_.Call(*any_object_);
+  any_object_ = builder_.NewRule("(any object)", GrammarBuilder::kNoPlace);
+  builder_.Define(*any_object_, Object({{}, AnyValue()}));
+  return builder_.Call(*any_object_);
+}
+
+Expr JsonExpressions::AnyArray() {
+  if (any_array_) return builder_.Call(*any_array_);
+  any_array_ = builder_.NewRule("(any array)", GrammarBuilder::kNoPlace);
+  builder_.Define(*any_array_, Array({{}, AnyValue()}));
+  return builder_.Call(*any_array_);
+}
+
+}  // namespace tern

@@ -1,0 +1,82 @@
+// The parts that grammars of JSON are made of.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "infer/grammar_builder.h"
+
+namespace tern {
+
+using Json = nlohmann::ordered_json;
+
+/// A bound that is not there.
+inline constexpr int32_t kUnlimited = GrammarBuilder::kUnbounded;
+/// Whole numbers have at most so many digits: they fit 64 bits, and a model cannot write digits for ever.
+inline constexpr int32_t kJsonDigits = 18;
+inline constexpr int64_t kLargestJsonInteger = 999'999'999'999'999'999;
+
+struct JsonProperty {
+  std::string name;
+  GrammarBuilder::Expr value;
+  bool required;
+};
+struct JsonObject {
+  std::vector<JsonProperty> properties;              ///< in the order in which they come
+  std::optional<GrammarBuilder::Expr> additional{};  ///< the values of properties with other names
+};
+struct JsonArray {
+  std::vector<GrammarBuilder::Expr> first;     ///< the items in front
+  std::optional<GrammarBuilder::Expr> rest{};  ///< those after them
+  int32_t min = 0;                             ///< of all items; at most first.size() without `rest`
+  int32_t max = kUnlimited;                    ///< ≥ min
+};
+
+/// Makes expressions of a builder, which must outlive it. Values are small expressions: calls of rules where
+/// they are not.
+class JsonExpressions {
+ public:
+  using Expr = GrammarBuilder::Expr;
+  explicit JsonExpressions(GrammarBuilder* builder) : builder_(*builder) {}
+
+  Expr String(int32_t min, int32_t max);  ///< counted in characters, however they are escaped
+  /// Strings of the texts that a regular expression matches.
+  Result<Expr> StringOfPattern(std::string_view pattern);
+  Expr Number();
+  /// All numbers from low to high that are written without exponent; |low|, |high| ≤ 2^53.
+  Expr NumberBetween(int64_t low, int64_t high);
+  /// All whole numbers from low to high, ± kLargestJsonInteger at most.
+  Expr Integer(int64_t low, int64_t high);
+  Expr Literal(const Json& value);
+  Expr Object(const JsonObject& object);
+  Expr Array(const JsonArray& array);
+  Expr AnyValue();
+  Expr AnyObject();
+  Expr AnyArray();
+  Expr OptionalSpace();
+  Expr Rule(Expr body) { return builder_.Call(builder_.RuleOf(body, "(a value)", GrammarBuilder::kNoPlace)); }
+
+ private:
+  Expr OneOf(const CharSet& set);
+  Expr AnyChar();
+  Expr Comma();
+  Expr Member(std::string_view name, Expr value);
+  Expr OtherName(const std::vector<JsonProperty>& properties);
+  Expr NameExcept(const std::set<std::vector<int32_t>>& names, size_t depth);
+  Expr Digits(int32_t min, int32_t max);
+  Expr Magnitude(int64_t low, int64_t high);
+  Expr SameLength(std::string_view low, std::string_view high);
+
+  GrammarBuilder& builder_;
+  std::optional<GrammarBuilder::Rule> any_char_, any_value_, any_object_, any_array_;
+  std::optional<Expr> all_;
+};
+
+}  // namespace tern
