@@ -48,8 +48,7 @@ bool IsKnown(std::string_view key) {
                                                        "minimum",
                                                        "maximum",
                                                        "uniqueItems",
-                                                       "minProperties",
-                                                       "minContains"};
+                                                       "minProperties"};
   return std::find(kKnown.begin(), kKnown.end(), key) != kKnown.end();
 }
 

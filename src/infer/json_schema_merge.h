@@ -57,7 +57,7 @@ class JsonSchemaAlgebra {
   Status Spend(const std::string& pointer);
 
   static constexpr size_t kMaxSteps = 20000;
-  static constexpr int32_t kMaxDepth = 64;
+  static constexpr int32_t kMaxDepth = 100;
 
  private:
   Status MergeKeyword(const std::string& key, const Json& value, const std::string& pointer, int32_t depth,

@@ -51,7 +51,8 @@ Expr JsonExpressions::OneOf(const CharSet& set) {
   std::vector<Expr> ways;
   const CharSet plain = set.Minus(MustEscape());
   if (!plain.empty()) ways.push_back(builder_.Chars(plain));
-  for (const CharRange range : set.Intersection(MustEscape()).ranges()) {
+  const CharSet escaped = set.Intersection(MustEscape());
+  for (const CharRange range : escaped.ranges()) {
     for (int32_t c = range.first; c <= range.last; ++c) ways.push_back(builder_.Text(Escape(c)));
   }
   const Expr expr = builder_.Choice(std::move(ways));

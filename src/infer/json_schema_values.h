@@ -33,7 +33,7 @@ struct JsonObject {
   std::optional<GrammarBuilder::Expr> additional{};  ///< the values of properties with other names
 };
 struct JsonArray {
-  std::vector<GrammarBuilder::Expr> first;     ///< the items in front
+  std::vector<GrammarBuilder::Expr> first = {};  ///< the items in front
   std::optional<GrammarBuilder::Expr> rest{};  ///< those after them
   int32_t min = 0;                             ///< of all items; at most first.size() without `rest`
   int32_t max = kUnlimited;                    ///< ≥ min

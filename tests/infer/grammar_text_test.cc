@@ -10,10 +10,10 @@
 namespace tern {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::StartsWith;
 using testing::Accepts;
 using testing::GrammarOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 struct Meaning {
   const char* grammar;
@@ -28,7 +28,9 @@ TEST(GrammarText, MeansWhatItSays) {
       {"root ::= (\"a\" | \"b\" \"c\")* \"d\"", {"d", "abcd", "bcbcd"}, {"bd", "abc", "ad d"}},
       {"root ::= \"a\"{2} \"b\"{1,3} \"c\"{2,}", {"aabcc", "aabbbccccc"}, {"abcc", "aabbbbcc", "aabc"}},
       {"root ::= \"a\"{,2} \"b\"{0} \"c\"{0,0}", {"", "a", "aa"}, {"aaa", "b", "c"}},
-      {"root ::= [0-9]{3} (\"-\" [0-9]{4}){0,2}", {"123", "123-4567", "123-4567-8901"}, {"12", "123-", "123-456"}},
+      {"root ::= [0-9]{3} (\"-\" [0-9]{4}){0,2}",
+       {"123", "123-4567", "123-4567-8901"},
+       {"12", "123-", "123-456"}},
       {"root ::= \"\"", {""}, {"a"}},
       {"root ::= | \"a\"", {"", "a"}, {"aa"}},
       {"root ::= \"\\x41\\u00e9\\U0001F600\\n\\t\\r\\\\\\\"\\[\\]\"", {"Aé😀\n\t\r\\\"[]"}, {"A"}},
@@ -39,7 +41,9 @@ TEST(GrammarText, MeansWhatItSays) {
        {"x ", "y "},
        {"x", "y"}},
       {"root ::= (\n  \"a\" # over\n  | \"b\"\n)\n? \"c\"", {}, {}},
-      {"root ::=\n  item (\n \",\" item\n)*\nitem ::= [a-z_0-9]+\nunused-Rule_2 ::= item", {"a", "a,b_1"}, {"a,", ","}},
+      {"root ::=\n  item (\n \",\" item\n)*\nitem ::= [a-z_0-9]+\nunused-Rule_2 ::= item",
+       {"a", "a,b_1"},
+       {"a,", ","}},
       {"root ::= \"(\" root \")\" | \"x\"", {"x", "((x))"}, {"((x)", "()"}},
       {"root ::= \"a\" root \"b\" | ", {"", "ab", "aaabbb"}, {"aab", "abb"}},
       {"root ::= \"x\" root | \"x\"", {"x", std::string(5000, 'x')}, {""}},
@@ -52,8 +56,10 @@ TEST(GrammarText, MeansWhatItSays) {
     }
     const auto grammar = GrammarOf(row.grammar);
     ASSERT_TRUE(grammar);
-    for (const std::string& text : row.texts) EXPECT_TRUE(Accepts(grammar, text)) << row.grammar << "\n" << text;
-    for (const std::string& text : row.others) EXPECT_FALSE(Accepts(grammar, text)) << row.grammar << "\n" << text;
+    for (const std::string& text : row.texts)
+      EXPECT_TRUE(Accepts(grammar, text)) << row.grammar << "\n" << text;
+    for (const std::string& text : row.others)
+      EXPECT_FALSE(Accepts(grammar, text)) << row.grammar << "\n" << text;
   }
 }
 
@@ -119,7 +125,8 @@ std::string Repeated(const std::string& text, size_t times) {
 
 TEST(GrammarText, RefusesWhatIsTooLarge) {
   const auto code = [](const std::string& text) { return ParseGrammar(text).status().code(); };
-  EXPECT_EQ(code("root ::= " + Repeated("(", 300) + "\"a\"" + Repeated(")", 300)), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("root ::= " + Repeated("(", 300) + "\"a\"" + Repeated(")", 300)),
+            StatusCode::kInvalidArgument);
   EXPECT_EQ(code("root ::= \"a\"" + std::string(GrammarLimits::kTextBytes, ' ')), StatusCode::kExhausted);
   EXPECT_EQ(code("root ::= " + Repeated("\"a\"{60000} ", 10)), StatusCode::kExhausted);
   // Groups that multiply: each level a rule of its own, so that the states add up instead.
@@ -131,12 +138,14 @@ TEST(GrammarText, RefusesWhatIsTooLarge) {
 
 TEST(GrammarText, AcceptsALongChainOfRules) {
   std::string text = "root ::= r0\n";
-  for (int i = 0; i < 20000; ++i) text += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + " | \"b\" \n";
+  for (int i = 0; i < 20000; ++i)
+    text += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + " | \"b\" \n";
   const auto chain = GrammarOf(text + "r20000 ::= \"a\"");
   EXPECT_GT(chain->rules(), 20000u);
   // Each rule needs the next before it can end: more calls within one another than there may be.
   std::string deep = "root ::= r0\n";
-  for (int i = 0; i < 300; ++i) deep += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + " \"b\"\n";
+  for (int i = 0; i < 300; ++i)
+    deep += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + " \"b\"\n";
   const auto refused = ParseGrammar(deep + "r300 ::= \"a\"");
   EXPECT_EQ(refused.status().code(), StatusCode::kExhausted);
   EXPECT_THAT(refused.status().message(), HasSubstr("nested"));
