@@ -8,6 +8,8 @@
 #include <regex>
 #include <string>
 
+#include "text/utf8.h"
+
 namespace tern::testing {
 
 using SchemaJson = nlohmann::ordered_json;
@@ -26,6 +28,17 @@ inline bool IsOfType(const SchemaJson& value, const std::string& type) {
   if (type == "number") return value.is_number();
   return type == "integer" && (value.is_number_integer() ||
                                (value.is_number() && std::floor(value.get<double>()) == value.get<double>()));
+}
+
+/// One wchar_t a character, for std::wregex.
+inline std::wstring Wide(const std::string& text) {
+  std::wstring wide;
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char c = DecodeUtf8(text, at);
+    wide.push_back(static_cast<wchar_t>(c.codepoint));
+    at += c.length;
+  }
+  return wide;
 }
 
 /// Formats by hand, not by pattern.
@@ -96,8 +109,7 @@ inline bool IsValid(const SchemaJson& schema, const SchemaJson& value, const Sch
     const auto text = value.get<std::string>();
     if (has("minLength") && CountCharacters(text) < schema["minLength"]) return false;
     if (has("maxLength") && CountCharacters(text) > schema["maxLength"]) return false;
-    if (has("pattern") && !std::regex_search(text, std::regex(schema["pattern"].get<std::string>())))
-      return false;
+    if (has("pattern") && !std::regex_search(Wide(text), std::wregex(Wide(schema["pattern"])))) return false;
     if (has("format") && !IsOfFormat(text, schema["format"])) return false;
   }
   if (value.is_array()) {
