@@ -49,6 +49,9 @@ Status RunConvert(const Options& options) {
   if (save.format == FileFormat::kGguf) {
     TERN_ASSIGN_OR_RETURN(save.vocabulary, Vocabulary(options, *checkpoint));
   }
+  // A warning, since torch can be told to write none: what stands in their place is no sign of damage then.
+  if (const Status verified = checkpoint->source().Verify(); !verified.ok())
+    fmt::print(stderr, "tern: warning: {}; damaged, unless it was written without checksums\n", verified.message());
   CatchInterrupts();
   Progress progress("converting", checkpoint->tensors().size(), "tensors", !options.json);
   save.progress = [&](size_t done, size_t) {

@@ -16,7 +16,7 @@ namespace {
 struct Options {
   std::string file;
   std::string tokenizer;
-  bool json = false, tensors = false;
+  bool json = false, tensors = false, verify = false;
 };
 
 struct TypeCount {
@@ -86,6 +86,7 @@ void PrintTable(const nlohmann::ordered_json& j) {
   line("per token", fmt::format("{} read, {:.3g} MFLOP", HumanBytes(number("bytes_per_token")),
                                 static_cast<double>(number("flop_per_token")) / 1e6));
   line("memory", HumanBytes(number("predicted_memory_bytes")) + " predicted");
+  if (j.contains("checksums")) line("checksums", j["checksums"]);
   line("kernels", j["kernels"].get<std::string>() + " on " + j["cpu"].get<std::string>());
 }
 
@@ -95,6 +96,10 @@ Status RunInfo(const Options& options) {
   const std::string tokenizer =
       found.ok() ? std::string((*found)->name()) : std::string("no tokenizer found: use --tokenizer");
   nlohmann::ordered_json j = Describe(*model, tokenizer);
+  if (options.verify) {
+    TERN_RETURN_IF_ERROR(model->checkpoint().source().Verify());
+    j["checksums"] = model->checkpoint().source().HasChecksums() ? "agree" : "none in this format";
+  }
   if (options.tensors && options.json) {
     for (const CheckpointTensor& t : model->checkpoint().tensors()) {
       j["tensors"].push_back({{"name", t.name}, {"type", Name(t.dtype)}, {"shape", t.shape}});
@@ -120,6 +125,7 @@ void AddInfo(CLI::App& app, Run* run) {
   command->add_option("file", options->file, "Weight file or folder")->required()->type_name("FILE");
   command->add_option("--tokenizer", options->tokenizer, "Vocabulary (default: found by itself)")->type_name("FILE");
   command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--verify", options->verify, "Read all of it and compare the checksums that the format has (.pth)");
   command->add_flag("--json", options->json, "Machine-readable output");
   command->callback([=] { *run = [=] { return RunInfo(*options); }; });
 }

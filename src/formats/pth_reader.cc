@@ -107,11 +107,15 @@ class PthSource : public TensorSource {
     files_.push_back(std::move(file));
   }
 
+  bool HasChecksums() const override { return true; }
+  Status Verify() const override { return CheckContents(entries_).WithContext(fmt::format("'{}'", path_)); }
+
   Status Load() {
     const std::span<const std::byte> file = files_[0]->bytes();
     const bool is_zip = file.size() >= 4 && std::memcmp(file.data(), "PK", 2) == 0;
     if (!is_zip) return ExplainNoZip(file);
     TERN_ASSIGN_OR_RETURN(const ZipArchive zip, ZipArchive::Open(file));
+    entries_ = zip.entries();
     TERN_ASSIGN_OR_RETURN(const std::string folder, FindFolder(zip));
     TERN_RETURN_IF_ERROR(CheckByteOrder(zip, folder));
     TERN_ASSIGN_OR_RETURN(const auto program, zip.Read(folder + "data.pkl"));
@@ -158,7 +162,8 @@ class PthSource : public TensorSource {
     return Add({name, view.dtype, view.shape, *owned_.back()});
   }
 
-  uint64_t copied_ = 0;  ///< bytes in owned_, at most the file's size
+  std::vector<ZipEntry> entries_;  ///< all of the archive's
+  uint64_t copied_ = 0;            ///< bytes in owned_, at most the file's size
 };
 
 }  // namespace

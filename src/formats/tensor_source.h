@@ -49,6 +49,12 @@ class TensorSource {
   /// nullptr when there is none of that name.
   const TensorInfo* Find(const std::string& name) const;
 
+  /// Compares the content with the checksums that the format keeps of it (.pth: CRC-32), which opening does not: reads
+  /// the whole file, on all threads. Fails (kCorrupt) naming the part that differs; succeeds where a format has none.
+  virtual Status Verify() const { return OkStatus(); }
+  /// Whether the format has checksums.
+  virtual bool HasChecksums() const { return false; }
+
   /// Lets the pages of a tensor's bytes leave resident memory (after a copy was made of them).
   void Forget(std::span<const std::byte> bytes) const;
 

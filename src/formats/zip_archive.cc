@@ -215,7 +215,7 @@ Result<ZipArchive> ZipArchive::Open(std::span<const std::byte> bytes) {
     if (!archive.index_.emplace(e.name, archive.entries_.size()).second) {
       return Corrupt(fmt::format("the zip archive has two entries named '{}'", e.name));
     }
-    archive.entries_.push_back({e.name, e.method, bytes.subspan(start, e.compressed)});
+    archive.entries_.push_back({e.name, e.method, e.crc, bytes.subspan(start, e.compressed)});
     extents.push_back({e.offset, start + e.compressed, e.name});
   }
   if (in.remaining() != 0) return Corrupt("the zip archive's directory is longer than its entries");

@@ -23,11 +23,19 @@ namespace tern {
 struct ZipEntry {
   std::string_view name;
   uint16_t method = 0;               ///< 0: stored, 8: deflated
+  uint32_t crc = 0;                  ///< of the content, as the archive states it
   std::span<const std::byte> bytes;  ///< as they stand in the archive: compressed unless the method is 0
 };
 
+/// CRC-32 of some bytes, as zip archives keep it.
+uint32_t Crc32(std::span<const std::byte> bytes);
+
+/// Compares the content of stored entries with their checksums, on all threads. Fails (kCorrupt) naming the
+/// first that differs; entries of other methods are passed over.
+Status CheckContents(std::span<const ZipEntry> entries);
+
 /// A zip archive in memory, for instance in a mapped file. Opening reads the directory and every entry's
-/// header, never an entry's content (whose checksum is therefore not compared). Immutable; the bytes must
+/// header, never an entry's content, whose checksum only CheckContents compares. Immutable; the bytes must
 /// outlive it.
 class ZipArchive {
  public:

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
@@ -39,17 +38,12 @@ class Fields {
   std::string text_;
 };
 
-uint32_t Crc32(std::span<const std::byte> bytes) {
-  return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
-
 }  // namespace
 
 Status ZipWriter::Add(const std::string& name, std::span<const std::byte> bytes, uint64_t alignment) {
   if (name.empty() || name.size() > 0xffff || alignment == 0 || alignment > 0x8000) {
     return InvalidArgument(fmt::format("zip entry '{}': bad name or alignment {}", name, alignment));
   }
-  // crc32_z takes a null pointer as a request for its initial value, which is also the checksum of nothing.
   const Record record{name, Crc32(bytes), bytes.size(), file_->size()};
   const bool zip64 = NeedsZip64(record.size);
   Fields extra;

@@ -16,6 +16,7 @@ namespace {
 using testing::ExpectOneLine;
 using ::testing::HasSubstr;
 using testing::Json;
+using testing::Outcome;
 using testing::Output;
 using testing::RunTern;
 
@@ -43,6 +44,20 @@ TEST_F(Inspect, DescribesAModel) {
                            "per sequence", "head.weight"}) {
     EXPECT_THAT(table, HasSubstr(text));
   }
+}
+
+TEST_F(Inspect, DamageShowsInChecksumsWhenAsked) {
+  EXPECT_EQ(Json({"info", model_, "--verify", "--json"}).at("checksums"), "agree");
+  auto bytes = testing::ReadBytes(model_);
+  bytes[bytes.size() - 16000] ^= std::byte{1};  // in the head, 32 KB before a directory of 4 KB
+  const std::string damaged = File("damaged.pth"), out = File("out.safetensors");
+  testing::WriteBytes(damaged, bytes);
+  EXPECT_EQ(RunTern({"info", damaged}).code, 0);
+  ExpectOneLine(RunTern({"info", damaged, "--verify"}), "checksum");
+  const Outcome converted = RunTern({"convert", damaged, out, "--json"});
+  EXPECT_EQ(converted.code, 0);
+  EXPECT_THAT(converted.err, HasSubstr("warning"));
+  EXPECT_EQ(Json({"info", out, "--verify", "--json"}).at("checksums"), "none in this format");
 }
 
 TEST_F(Inspect, GivesTheReferencesLogitsHoweverTheTokensAreCut) {

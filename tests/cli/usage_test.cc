@@ -58,7 +58,7 @@ TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
        true,
        {"--template", "--system", "--load", "--tokens", "--json", "+reset", "+retry", "+undo", "+gen",
         "+save", "+load", "+set", "+help", "Ctrl-C", "Ctrl-D"}},
-      {"info", false, false, {"file", "--tokenizer", "--tensors", "--json"}},
+      {"info", false, false, {"file", "--tokenizer", "--tensors", "--verify", "--json"}},
       {"logits", true, false, {"--tokens", "--chunk", "--json"}},
       {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text", "--out", "--separator"}},
       {"detokenize", false, false, {"--tokenizer", "--file", "--json", "ids"}},

@@ -377,6 +377,46 @@ TEST_F(ZipDamage, NoneIsRead) {
   EXPECT_EQ(Bytes(second->begin(), second->end()), ToBytes("second"));
 }
 
+/// Where a text stands in an archive.
+size_t FindText(const Bytes& bytes, std::string_view text) {
+  const auto wanted = AsBytes(text);
+  const auto at = std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end());
+  EXPECT_NE(at, bytes.end());
+  return static_cast<size_t>(at - bytes.begin());
+}
+
+void ExpectDamaged(const Bytes& bytes, const std::string& entry) {
+  const auto zip = ZipArchive::Open(bytes);  // which does not look at contents
+  ASSERT_TRUE(zip.ok()) << zip.status().message();
+  const Status checked = CheckContents(zip->entries());
+  EXPECT_EQ(checked.code(), StatusCode::kCorrupt);
+  EXPECT_THAT(checked.message(), HasSubstr("'" + entry + "' has the checksum"));
+}
+
+TEST_F(ZipDamage, OfContentsShowsInTheirChecksums) {
+  const auto zip = ZipArchive::Open(bytes_);
+  ASSERT_TRUE(zip.ok());
+  EXPECT_TRUE(CheckContents(zip->entries()).ok()) << CheckContents(zip->entries()).message();
+  bytes_[FindText(bytes_, "second")] ^= std::byte{1};
+  ExpectDamaged(bytes_, "m/b");
+}
+
+TEST(ZipChecksum, OfLargeEntriesIsThatOfTheirPieces) {
+  // A little more than two pieces, nothing at all, and one byte.
+  Bytes bytes =
+      Zip({{"m/large", std::string((size_t{32} << 20) + 5, 'x') + "END"}, {"m/empty", ""}, {"m/small", "s"}});
+  const auto zip = ZipArchive::Open(bytes);
+  ASSERT_TRUE(zip.ok());
+  EXPECT_TRUE(CheckContents(zip->entries()).ok()) << CheckContents(zip->entries()).message();
+  bytes[FindText(bytes, "END")] ^= std::byte{0x80};
+  ExpectDamaged(bytes, "m/large");
+}
+
+TEST(ZipChecksum, IsThatOfZip) {
+  EXPECT_EQ(Crc32(AsBytes("123456789")), 0xcbf43926u);  // the published check value
+  EXPECT_EQ(Crc32({}), 0u);
+}
+
 TEST_F(ZipDamage, DuplicateNames) {
   ExpectZipError(Zip({{"m/a", "x"}, {"m/a", "y"}}), StatusCode::kCorrupt, "two entries named 'm/a'");
 }
