@@ -93,7 +93,8 @@ struct SaveOptions {
   /// Type of the matrices; without it each tensor keeps its own. Vectors and small parameters stay in the precision
   /// that readers of the format expect (docs/formats.md says which).
   std::optional<DType> type;
-  /// Naming family within safetensors: BlinkDL/Ai00 `.st` or Hugging Face.
+  /// Naming family within safetensors: BlinkDL/Ai00 `.st` or Hugging Face. Of the latter, RWKV-4 and RWKV-7 named
+  /// "model.safetensors" get a config.json beside them (replacing one that is there), so that the folder can be loaded.
   enum class Names { kBlinkDL, kHuggingFace } names = Names::kBlinkDL;
   /// The tokenizer's vocabulary by id as byte strings, embedded where the format can (GGUF).
   std::vector<std::string> vocabulary;

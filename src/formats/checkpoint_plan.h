@@ -31,4 +31,8 @@ Status SaveCheckpointWith(const Checkpoint& checkpoint, const std::string& path,
 /// The keys of a GGUF of this plan.
 Result<Metadata> GgufKeys(const Checkpoint& checkpoint, const SavePlan& plan, const SaveOptions& options);
 
+/// The config.json that goes with Hugging Face's names: RWKV-4's of transformers, RWKV-7's of flash-linear-attention.
+/// Empty for the other generations, whose repositories bring code of their own.
+std::string HuggingFaceConfig(const Checkpoint& checkpoint, const SavePlan& plan);
+
 }  // namespace tern

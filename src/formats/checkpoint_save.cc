@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <limits>
 
+#include "base/file.h"
 #include "formats/checkpoint_plan.h"
 #include "formats/checkpoint_types.h"
 
@@ -46,6 +48,15 @@ Result<RwkvBinHeader> BinHeader(const SavePlan& plan, const SaveOptions& options
   return header;
 }
 
+// A loader opens a folder, and in it the weights under this name: only they get a config.json beside them.
+// (What stood there belonged to the weights that were replaced.)
+Status SaveHuggingFaceConfig(const Checkpoint& checkpoint, const SavePlan& plan, const std::string& weights) {
+  const std::filesystem::path path(weights);
+  if (path.filename() != "model.safetensors") return OkStatus();
+  const std::string config = HuggingFaceConfig(checkpoint, plan);
+  return config.empty() ? OkStatus() : WriteStringToFile(path.parent_path() / "config.json", config);
+}
+
 }  // namespace
 
 Status SaveCheckpoint(const Checkpoint& checkpoint, const std::string& path, const SaveOptions& options) {
@@ -61,7 +72,10 @@ Status SaveCheckpointWith(const Checkpoint& checkpoint, const std::string& path,
     case FileFormat::kPth:
       return WritePth(path, outputs, options.progress);
     case FileFormat::kSafetensors:
-      return WriteSafetensors(path, outputs, {{"format", std::string("pt")}}, options.progress);
+      TERN_RETURN_IF_ERROR(
+          WriteSafetensors(path, outputs, {{"format", std::string("pt")}}, options.progress));
+      if (options.names != SaveOptions::Names::kHuggingFace) return OkStatus();
+      return SaveHuggingFaceConfig(checkpoint, plan, path);
     case FileFormat::kGguf: {
       TERN_ASSIGN_OR_RETURN(const Metadata keys, GgufKeys(checkpoint, plan, options));
       return WriteGguf(path, outputs, keys, options.progress);

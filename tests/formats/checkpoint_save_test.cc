@@ -1,7 +1,9 @@
 // Saving: round trips between all formats, types, keys, and what is refused.
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "formats/checkpoint_encoding.h"
 #include "tensor/quant.h"
 #include "tests/formats/checkpoint_testing.h"
@@ -379,6 +381,65 @@ TEST(CheckpointSave, NanIsCopiedBitForBitAndKeptInPlainTypes) {
                         checkpoint->Find("blocks.0.ffn.value.weight")->bytes));
   const auto converted = saver.Save(*checkpoint, Target::kSt, DType::kF16);
   EXPECT_TRUE(std::isnan(Canonical(*converted, "blocks.0.ffn.value.weight")[3]));
+}
+
+nlohmann::json SavedConfig(Generation generation, int64_t layers, std::optional<DType> type) {
+  const TempDir dir;
+  const auto original = MustGather(RandomSource(SmallModel(generation, layers)));
+  // What stood there belonged to other weights.
+  EXPECT_TRUE(WriteStringToFile(dir.File("config.json"), R"({"old": true})").ok());
+  const std::string path = dir.File("model.safetensors");
+  const Status saved = SaveCheckpoint(*original, path, OptionsFor(Target::kHuggingFace, type));
+  EXPECT_TRUE(saved.ok()) << saved.message();
+  EXPECT_NE(MustOpen(dir.path()), nullptr);  // the reader looks at config.json as well
+  const auto config = ReadFileToString(dir.File("config.json"));
+  return nlohmann::json::parse(config.ok() ? *config : "", nullptr, false);
+}
+
+TEST(CheckpointSave, HuggingFacesLoadersFindTheirConfig) {
+  const RandomModel four = SmallModel(Generation::kRwkv4), seven = SmallModel(Generation::kRwkv7);
+  const nlohmann::json rwkv4 = SavedConfig(Generation::kRwkv4, 2, DType::kBF16);
+  EXPECT_EQ(
+      rwkv4,
+      nlohmann::json({{"architectures", {"RwkvForCausalLM"}},
+                      {"model_type", "rwkv"},
+                      {"vocab_size", four.vocab},
+                      {"context_length", 1024},
+                      {"hidden_size", four.width},
+                      {"attention_hidden_size", four.attention_width > 0 ? four.attention_width : four.width},
+                      {"intermediate_size", four.ffn},
+                      {"num_hidden_layers", 2},
+                      {"layer_norm_epsilon", 1e-5},
+                      {"rescale_every", 6},
+                      {"bos_token_id", 0},
+                      {"eos_token_id", 0},
+                      {"tie_word_embeddings", false},
+                      {"use_cache", true},
+                      {"torch_dtype", "bfloat16"}}));
+  const nlohmann::json rwkv7 = SavedConfig(Generation::kRwkv7, 3, DType::kF32);
+  EXPECT_EQ(rwkv7["architectures"][0], "RWKV7ForCausalLM");
+  EXPECT_EQ(rwkv7["model_type"], "rwkv7");
+  EXPECT_EQ(rwkv7["num_hidden_layers"], 3);
+  EXPECT_EQ(rwkv7["head_dim"], seven.head_size);
+  EXPECT_EQ(rwkv7["num_heads"], seven.width / seven.head_size);
+  EXPECT_EQ(rwkv7["decay_low_rank_dim"], seven.decay_rank);
+  EXPECT_EQ(rwkv7["a_low_rank_dim"], seven.iclr_rank);
+  EXPECT_EQ(rwkv7["v_low_rank_dim"], seven.value_rank);
+  EXPECT_EQ(rwkv7["gate_low_rank_dim"], seven.gate_rank);
+  EXPECT_EQ(rwkv7["norm_eps"], 1e-5);
+  EXPECT_EQ(rwkv7["torch_dtype"], "float32");
+  EXPECT_FALSE(
+      SavedConfig(Generation::kRwkv7, 1, std::nullopt).contains("v_low_rank_dim"));  // layer 0 has none
+}
+
+TEST(CheckpointSave, OnlyWeightsThatALoaderFindsGetAConfig) {
+  EXPECT_EQ(SavedConfig(Generation::kRwkv6, 2, std::nullopt), nlohmann::json({{"old", true}}));
+  const auto original = MustGather(RandomSource(SmallModel(Generation::kRwkv4)));
+  const TempDir dir;
+  ASSERT_TRUE(
+      SaveCheckpoint(*original, dir.File("other.safetensors"), OptionsFor(Target::kHuggingFace, {})).ok());
+  ASSERT_TRUE(SaveCheckpoint(*original, dir.File("model.safetensors"), OptionsFor(Target::kSt, {})).ok());
+  EXPECT_FALSE(MappedFile::Open(dir.File("config.json")).ok());
 }
 
 TEST(CheckpointSave, GgufHasTheKeysThatLlamaCppAsksFor) {
