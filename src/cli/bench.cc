@@ -80,8 +80,7 @@ void AddTraining(CLI::App& command, Options& options) {
   command.add_flag("--recompute", o.recompute, "Compute layers again in the backward pass")->group(kTraining);
   add("--steps", o.steps, "Timed steps, after one to warm up")->check(CLI::Range(1, 100000));
   for (CLI::Option* option : command.get_options()) {
-    if (option->get_name() == "--help") continue;
-    option->group(kTraining);
+    if (!option->get_name().starts_with("--help")) option->group(kTraining);
   }
 }
 

@@ -61,7 +61,7 @@ void FillRandom(const RandomTensor& tensor, int64_t begin, int64_t end, float* d
 int64_t CountParameters(const RandomModel& model);
 
 /// Writes a random model as a file of any format and type, as quickly as the disk takes it: vectors hold the
-/// values above; a row of a matrix is a run of blocks from a pool of 2^18 random weights of its range,
+/// values above; a row of a matrix is a run of blocks from a pool of up to 2^18 random weights of its range,
 /// quantised once, and begins at a random place of the pool. So the statistics are those above, and a 1.5B
 /// takes seconds in any type.
 Status SaveRandomModel(const RandomModel& model, const std::string& path, const SaveOptions& options);

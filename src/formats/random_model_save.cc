@@ -62,15 +62,14 @@ class RandomSource final : public TensorSource {
 /// Random weights of one range, quantised: what rows of matrices are cut from.
 class Pool {
  public:
-  static constexpr int64_t kElements = int64_t{1} << 18;
+  static constexpr int64_t kSmallest = int64_t{1} << 14, kLargest = int64_t{1} << 18;
 
-  Pool(DType type, double scale, uint64_t seed) : type_(type) {
-    const RandomTensor tensor{
-        .name = "", .shape = {kElements}, .matrix = true, .scale = scale, .start = seed};
+  Pool(DType type, int64_t elements, double scale, uint64_t seed) : type_(type), elements_(elements) {
+    const RandomTensor tensor{.name = "", .shape = {elements}, .matrix = true, .scale = scale, .start = seed};
     constexpr int64_t kPiece = 4096;
     static_assert(kPiece % 256 == 0);  // whole blocks of every type
     bytes_.resize(NumBytes(type, tensor.shape).value_or(0));
-    ParallelFor(kElements, kPiece, [&](int64_t begin, int64_t end) {
+    ParallelFor(elements, kPiece, [&](int64_t begin, int64_t end) {
       float values[kPiece];
       FillRandom(tensor, begin, end, values);
       QuantizeRow(type, values, bytes_.data() + BytesOf(begin), end - begin);
@@ -81,9 +80,9 @@ class Pool {
   /// than the pool go round.
   void CopyRow(uint64_t number, int64_t length, std::byte* dst) const {
     const int64_t block = Traits(type_).block;
-    auto at = static_cast<int64_t>(Mix64(number) % static_cast<uint64_t>(kElements / block)) * block;
+    auto at = static_cast<int64_t>(Mix64(number) % static_cast<uint64_t>(elements_ / block)) * block;
     for (int64_t done = 0; done < length;) {
-      const int64_t count = std::min(length - done, kElements - at);
+      const int64_t count = std::min(length - done, elements_ - at);
       std::memcpy(dst + BytesOf(done), bytes_.data() + BytesOf(at), BytesOf(count));
       done += count;
       at = 0;
@@ -96,6 +95,7 @@ class Pool {
   }
 
   DType type_;
+  int64_t elements_;
   std::vector<std::byte> bytes_;
 };
 
@@ -104,7 +104,10 @@ class RandomBytes {
  public:
   explicit RandomBytes(const RandomModel& model) : seed_(model.seed) {
     for (RandomTensor& tensor : ListTensors(model)) {
-      if (tensor.matrix) matrices_.emplace(tensor.name, std::move(tensor));
+      if (!tensor.matrix) continue;
+      const int64_t elements = NumElements(tensor.shape).value_or(0);
+      while (pool_elements_ < std::min(elements, Pool::kLargest)) pool_elements_ *= 2;
+      matrices_.emplace(tensor.name, std::move(tensor));
     }
   }
 
@@ -130,12 +133,13 @@ class RandomBytes {
     const auto key = std::pair(type, scale);
     auto it = pools_.find(key);
     if (it == pools_.end()) {
-      it = pools_.emplace(key, Pool(type, scale, Mix64(seed_ + pools_.size() + 1))).first;
+      it = pools_.emplace(key, Pool(type, pool_elements_, scale, Mix64(seed_ + pools_.size() + 1))).first;
     }
     return it->second;
   }
 
   uint64_t seed_;
+  int64_t pool_elements_ = Pool::kSmallest;  ///< as many as the largest matrix has, a power of two
   std::map<std::string, RandomTensor> matrices_;
   std::map<std::pair<DType, double>, Pool> pools_;
 };
