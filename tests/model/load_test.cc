@@ -11,7 +11,7 @@
 namespace tern {
 namespace {
 
-using testing::RandomModel;
+using testing::RandomTensors;
 
 std::vector<std::byte> Bytes(const OutputTensor& tensor) {
   auto produced = tensor.produce();
