@@ -220,7 +220,7 @@ TEST_F(Generator, RefusesASavedSamplerThatIsNone) {
 }
 
 TEST_F(Generator, NamesTheTensorThatIsNotANumber) {
-  std::vector<OutputTensor> tensors = RandomTensors(testing::TinyModel(Generation::kRwkv7));
+  std::vector<OutputTensor> tensors = testing::RandomTensors(testing::TinyModel(Generation::kRwkv7));
   for (OutputTensor& tensor : tensors) {
     if (tensor.name != "head.weight") continue;
     auto produced = tensor.produce();
