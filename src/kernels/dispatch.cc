@@ -53,6 +53,10 @@ struct Chunk {
 int64_t RowsPerChunk(const MatMulJob& job) {
   const auto row_bytes =
       static_cast<int64_t>(RowBytes(job.w.dtype, static_cast<uint64_t>(job.w.cols)).value_or(1));
+  if (job.w.layout == Layout::kColumns) {
+    // One token reads whole groups, in long pieces; with many, arithmetic dominates and shorter chunks end together.
+    return job.T == 1 ? ColumnGroupRows(job.w.dtype, job.w.rows) : kStripRows;
+  }
   if (job.w.layout == Layout::kPacked) {
     // Every token makes the bytes take longer, up to where the chunk's weights should stay in the second-level cache
     // while all tiles pass them.
@@ -77,7 +81,11 @@ void CutIntoChunks(std::span<const MatMulJob> jobs, std::vector<Chunk>& chunks) 
   }
 }
 
-/// The quantised activations of the packed jobs in one call, cut into tiles. Keeps its memory.
+/// Whether a job's activations are quantised, and not taken as floats (layout kColumns has both).
+bool TakesIntegers(const MatrixView& w) { return w.layout != Layout::kRows && Packable(w.dtype); }
+
+/// The activations of the jobs in one call whose weights aren't plain rows: cut into tiles, and quantised for quantised
+/// weights. Keeps its memory.
 class PackedInputs {
  public:
   void Quantise(const KernelTable& kernels, std::span<const MatMulJob> jobs) {
@@ -86,14 +94,19 @@ class PackedInputs {
     jobs_ = jobs;
     Plan();
     int64_t floats = 0;
-    for (const MatMulJob& job : jobs) floats += job.w.layout == Layout::kPacked ? job.T * job.w.cols : 0;
+    for (const MatMulJob& job : jobs) floats += job.w.layout == Layout::kRows ? 0 : job.T * job.w.cols;
     const auto quantise = [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) QuantiseTile(kernels, sources_[static_cast<size_t>(i)]);
+      for (int64_t i = begin; i < end; ++i) FillTile(kernels, sources_[static_cast<size_t>(i)]);
     };
     if (floats >= kWorthSharing) {
       ParallelFor(static_cast<int64_t>(sources_.size()), 1, quantise);
     } else {
       quantise(0, static_cast<int64_t>(sources_.size()));
+    }
+    for (const MatMulJob& job : jobs) {
+      if (job.w.layout == Layout::kColumns && job.T == 1 && job.reads != nullptr) {
+        CountReads(TilesOf(job).front(), *job.reads);
+      }
     }
   }
 
@@ -117,9 +130,10 @@ class PackedInputs {
     size_t bytes = 0;
     for (const MatMulJob& job : jobs_) {
       first_tile_.push_back(tiles_.size());
-      if (job.w.layout != Layout::kPacked || job.T <= 0) continue;
+      if (job.w.layout == Layout::kRows || job.T <= 0) continue;
       // Tiles of nearly equal size.
-      const int64_t count = (job.T + kMostTileTokens - 1) / kMostTileTokens;
+      const int64_t most = TakesIntegers(job.w) ? kMostTileTokens : kMostColumnTileTokens;
+      const int64_t count = (job.T + most - 1) / most;
       for (int64_t i = 0; i < count; ++i) {
         const int64_t t0 = job.T * i / count, t1 = job.T * (i + 1) / count;
         sources_.push_back({job.x + t0 * job.x_stride, job.x_stride, tiles_.size()});
@@ -129,7 +143,7 @@ class PackedInputs {
                           .y = job.y + t0 * job.y_stride,
                           .y_stride = job.y_stride,
                           .scale = job.scale});
-        bytes += TileBytes(tiles_.back());
+        bytes += (TileBytes(tiles_.back()) + kAlignment - 1) / kAlignment * kAlignment;
       }
     }
     first_tile_.push_back(tiles_.size());
@@ -139,7 +153,36 @@ class PackedInputs {
   }
 
   static size_t TileBytes(const PackedTile& tile) {
+    if (!TakesIntegers(tile.w)) {
+      return static_cast<size_t>(ColumnTileTokens(tile.tokens) * tile.w.cols) * sizeof(float);
+    }
     return static_cast<size_t>(TileTokens(tile.tokens) * kTokenBlockBytes * (tile.w.cols / kPackedBlock));
+  }
+
+  void FillTile(const KernelTable& kernels, const Source& source) {
+    PackedTile& tile = tiles_[source.tile];
+    if (TakesIntegers(tile.w)) {
+      QuantiseTile(kernels, source);
+    } else {
+      TransposeTile(source);
+    }
+    if (tile.w.layout == Layout::kColumns) tile.nonzeros = CountNonZeros(tile);
+  }
+
+  /// [tokens, cols] → [cols][tokens], with zeros for tokens that aren't there.
+  void TransposeTile(const Source& source) {
+    constexpr int64_t kBlock = 64;
+    const PackedTile& tile = tiles_[source.tile];
+    const int64_t T = ColumnTileTokens(tile.tokens), cols = tile.w.cols;
+    auto* to = reinterpret_cast<float*>(const_cast<std::byte*>(tile.x));
+    if (T > tile.tokens) std::fill_n(to, T * cols, 0.0f);
+    for (int64_t i0 = 0; i0 < cols; i0 += kBlock) {
+      const int64_t i1 = std::min(cols, i0 + kBlock);
+      for (int64_t t = 0; t < tile.tokens; ++t) {
+        const float* x = source.x + t * source.x_stride;
+        for (int64_t i = i0; i < i1; ++i) to[i * T + t] = x[i];
+      }
+    }
   }
 
   void QuantiseTile(const KernelTable& kernels, const Source& source) {
@@ -225,7 +268,13 @@ void MatMul(std::span<const MatMulJob> jobs) {
         kernels.matmul(*c.job, c.row0, c.row1);
         continue;
       }
-      for (const PackedTile& tile : inputs.TilesOf(*c.job)) {
+      const std::span<const PackedTile> tiles = inputs.TilesOf(*c.job);
+      if (c.job->w.layout == Layout::kColumns) {
+        kernels.column_matmul(tiles.data(), static_cast<int64_t>(tiles.size()), c.row0 / kStripRows,
+                              (c.row1 + kStripRows - 1) / kStripRows);
+        continue;
+      }
+      for (const PackedTile& tile : tiles) {
         kernels.packed_matmul(tile, c.row0 / kGroupRows, (c.row1 + kGroupRows - 1) / kGroupRows);
       }
     }

@@ -27,6 +27,7 @@ std::string_view Name(Level level);
 enum class Layout : uint8_t {
   kRows,    ///< row-major and dense, as in a file
   kPacked,  ///< quantised, in groups of sixteen rows (kernels/packing.h)
+  kColumns, ///< column by column, for inputs that are mostly zero: what meets a zero is not read (packing.h)
 };
 
 /// Weights as they stand in memory: `rows` outputs × `cols` inputs, any alignment.
@@ -35,6 +36,12 @@ struct MatrixView {
   int64_t rows = 0, cols = 0;
   const std::byte* data = nullptr;
   Layout layout = Layout::kRows;
+};
+
+/// What products with one token of x read of matrices in layout kColumns.
+struct SparseReads {
+  uint64_t inputs = 0, zero_inputs = 0;       ///< elements of x, and those that are zero (once quantised)
+  uint64_t dense_bytes = 0, read_bytes = 0;   ///< of weights: all of them, and those that were read
 };
 
 /// y[t, o] = scale · Σ_i w[o, i] · x[t, i]   for t < T, o < w.rows. x and y do not overlap.
@@ -46,6 +53,7 @@ struct MatMulJob {
   int64_t y_stride = 0;
   int64_t T = 0;
   float scale = 1.0f;
+  SparseReads* reads = nullptr;  ///< where a product with w in layout kColumns adds what it read, if T is 1
 };
 
 /// RWKV-4's recurrence (reference: the paper's appendix on numerical stability) over channels [c0, c1):
@@ -96,6 +104,9 @@ struct KernelTable {
   void (*matmul)(const MatMulJob& job, int64_t row0, int64_t row1);
   /// Groups [group0, group1) of sixteen rows of a product with packed weights. Every level gives the same bits.
   void (*packed_matmul)(const PackedTile& tile, int64_t group0, int64_t group1);
+  /// Strips [strip0, strip1) of a product with weights in layout kColumns, for each of `count` tiles of the same matrix.
+  /// Every level gives the same bits, which are those of packed_matmul for types that can be packed.
+  void (*column_matmul)(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
   /// Writes x [n] (n a multiple of 32) as token t of a tile for T tokens. Every level gives the same bits.
   void (*quantise_token)(const float* x, int64_t n, std::byte* tile, int T, int t);
 

@@ -12,54 +12,148 @@ constexpr int kRows = static_cast<int>(kGroupRows);
 constexpr size_t kQuadBytes = 4 * kGroupRows;
 constexpr int kQuads = 8;
 
+int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// Of an element of a float type that matrices are kept in; else 0.
+int64_t FloatBytes(DType type) {
+  switch (type) {
+    case DType::kF32: return 4;
+    case DType::kF16: case DType::kBF16: return 2;
+    default: return 0;
+  }
+}
+
 /// The integers of one row's block of 32 columns.
 struct RowBlock {
   uint8_t q[kPackedBlock];
 };
 
-uint32_t QuadOf(const RowBlock& row, int quad) {
-  uint32_t four;
-  std::memcpy(&four, row.q + 4 * quad, sizeof four);
-  return four;
+/// The order of layout kPacked: quads of sixteen rows.
+struct Quads {
+  static constexpr int kMostRows = kRows;
+
+  static uint32_t QuadOf(const RowBlock& row, int quad) {
+    uint32_t four;
+    std::memcpy(&four, row.q + 4 * quad, sizeof four);
+    return four;
+  }
+  static void PutQuad(std::byte* vector, int row, uint32_t four) {
+    std::memcpy(vector + static_cast<size_t>(row) * sizeof four, &four, sizeof four);
+  }
+  static std::byte* PutFifthBits(const RowBlock* rows, std::byte* to);
+  static std::byte* PutHighPairs(const RowBlock* rows, std::byte* to);
+  /// The integers of sixteen rows, in `bits` each (8, 4, 5 or 6).
+  static void Put(const RowBlock* rows, int, int bits, std::byte* to);
+};
+
+std::byte* Quads::PutFifthBits(const RowBlock* rows, std::byte* to) {
+  for (int row = 0; row < kRows; ++row) {
+    uint32_t high = 0;
+    for (int quad = 0; quad < kQuads; ++quad) high |= ((QuadOf(rows[row], quad) >> 4) & 0x01010101u) << quad;
+    PutQuad(to, row, high);
+  }
+  return to + kQuadBytes;
 }
 
-void PutQuad(std::byte* vector, int row, uint32_t four) {
-  std::memcpy(vector + static_cast<size_t>(row) * sizeof four, &four, sizeof four);
+std::byte* Quads::PutHighPairs(const RowBlock* rows, std::byte* to) {
+  for (int plane = 0; plane < 2; ++plane, to += kQuadBytes) {
+    for (int row = 0; row < kRows; ++row) {
+      uint32_t high = 0;
+      for (int k = 0; k < 4; ++k) high |= ((QuadOf(rows[row], 4 * plane + k) >> 4) & 0x03030303u) << (2 * k);
+      PutQuad(to, row, high);
+    }
+  }
+  return to;
 }
 
-/// The integers of sixteen rows, in `bits` each (8, 4, 5 or 6); returns the end of what was written.
-std::byte* PutIntegers(const RowBlock* rows, int bits, std::byte* to) {
+void Quads::Put(const RowBlock* rows, int, int bits, std::byte* to) {
   if (bits == 8) {
     for (int quad = 0; quad < kQuads; ++quad, to += kQuadBytes) {
       for (int row = 0; row < kRows; ++row) PutQuad(to, row, QuadOf(rows[row], quad));
     }
-    return to;
+    return;
   }
-  if (bits == 5) {
-    for (int row = 0; row < kRows; ++row) {
-      uint32_t high = 0;
-      for (int quad = 0; quad < kQuads; ++quad) high |= ((QuadOf(rows[row], quad) >> 4) & 0x01010101u) << quad;
-      PutQuad(to, row, high);
-    }
-    to += kQuadBytes;
-  }
-  if (bits == 6) {
-    for (int plane = 0; plane < 2; ++plane, to += kQuadBytes) {
-      for (int row = 0; row < kRows; ++row) {
-        uint32_t high = 0;
-        for (int k = 0; k < 4; ++k) high |= ((QuadOf(rows[row], 4 * plane + k) >> 4) & 0x03030303u) << (2 * k);
-        PutQuad(to, row, high);
-      }
-    }
-  }
+  if (bits == 5) to = PutFifthBits(rows, to);
+  if (bits == 6) to = PutHighPairs(rows, to);
   for (int quad = 0; quad < kQuads / 2; ++quad, to += kQuadBytes) {
     for (int row = 0; row < kRows; ++row) {
       const uint32_t low = QuadOf(rows[row], quad) & 0x0f0f0f0fu;
       PutQuad(to, row, low | (QuadOf(rows[row], quad + kQuads / 2) & 0x0f0f0f0fu) << 4);
     }
   }
-  return to;
 }
+
+/// Bits of a above `shift` that the mask selects in b change places with these.
+void Exchange(uint64_t& a, uint64_t& b, int shift, uint64_t mask) {
+  const uint64_t differing = ((a >> shift) ^ b) & mask;
+  b ^= differing;
+  a ^= differing << shift;
+}
+
+/// Eight rows become bytes 0 … 7 of each of 32 columns, `column_bytes` apart.
+void TransposeRows(const RowBlock* const rows[8], std::byte* to, int64_t column_bytes) {
+  for (int c = 0; c < kPackedBlock; c += 8) {
+    uint64_t w[8];
+    for (int i = 0; i < 8; ++i) std::memcpy(&w[i], rows[i]->q + c, 8);
+    for (int i = 0; i < 4; ++i) Exchange(w[i], w[i + 4], 32, 0x00000000ffffffffu);
+    for (int i = 0; i < 4; ++i) Exchange(w[i / 2 * 4 + i % 2], w[i / 2 * 4 + i % 2 + 2], 16, 0x0000ffff0000ffffu);
+    for (int i = 0; i < 4; ++i) Exchange(w[2 * i], w[2 * i + 1], 8, 0x00ff00ff00ff00ffu);
+    for (int i = 0; i < 8; ++i, to += column_bytes) std::memcpy(to, &w[i], 8);
+  }
+}
+
+/// The order of layout kColumns.
+struct Columns {
+  static constexpr int kMostRows = static_cast<int>(kMostGroupRows);
+
+  /// 64 rows, in ColumnByte's order (which is its own inverse).
+  static void PutRows(const RowBlock* rows, std::byte* to, int64_t column_bytes) {
+    for (int64_t at = 0; at < 64; at += 8) {
+      const RowBlock* eight[8];
+      for (int i = 0; i < 8; ++i) eight[i] = rows + ColumnByte(at + i);
+      TransposeRows(eight, to + at, column_bytes);
+    }
+  }
+  static void PutNibbles(const RowBlock* rows, std::byte* to, int64_t column_bytes) {
+    RowBlock both[64];
+    for (int r = 0; r < 64; ++r) {
+      for (int c = 0; c < kPackedBlock; ++c) {
+        both[r].q[c] = static_cast<uint8_t>((rows[r].q[c] & 15) | (rows[64 + r].q[c] << 4));
+      }
+    }
+    PutRows(both, to, column_bytes);
+  }
+  /// `width` bits of each integer from bit 4 on, of 128 / width rows: row 16k + i in bits width·k … of byte i.
+  static void PutPlane(const RowBlock* rows, int width, std::byte* to, int64_t column_bytes) {
+    RowBlock planes[16] = {};
+    for (int r = 0; r < 128 / width; ++r) {
+      uint8_t* plane = planes[r % 16].q;
+      for (int c = 0; c < kPackedBlock; ++c) {
+        plane[c] = static_cast<uint8_t>(plane[c] | (rows[r].q[c] >> 4) << (width * (r / 16)));
+      }
+    }
+    for (int i = 0; i < 16; i += 8) {
+      const RowBlock* eight[8];
+      for (int k = 0; k < 8; ++k) eight[k] = planes + i + k;
+      TransposeRows(eight, to + i, column_bytes);
+    }
+  }
+
+  static void Put(const RowBlock* rows, int n, int bits, std::byte* to) {
+    const int64_t column_bytes = int64_t{n} * bits / 8;
+    for (int64_t strip = 0; strip < n / kStripRows; ++strip, rows += kStripRows) {
+      if (bits == 8) {
+        PutRows(rows, to + strip * kStripRows, column_bytes);
+        PutRows(rows + 64, to + strip * kStripRows + 64, column_bytes);
+        continue;
+      }
+      PutNibbles(rows, to + strip * 64, column_bytes);
+      std::byte* planes = to + n / 2 + strip * 16 * (bits - 4);
+      if (bits == 5) PutPlane(rows, 1, planes, column_bytes);
+      if (bits == 6) PutPlane(rows, 2, planes, column_bytes), PutPlane(rows + 64, 2, planes + 16, column_bytes);
+    }
+  }
+};
 
 void PutHalf(std::byte* to, int row, StoredFp16 value) { std::memcpy(to + 2 * row, &value, sizeof value); }
 
@@ -90,24 +184,28 @@ void Integers(const BlockQ5_1& b, RowBlock& row) {
   FifthBits(b.qh, row);
 }
 
-/// How a small type's block is packed.
+/// How a small type's block is packed. In each type, PackBlock takes one block each of n rows (null: a row of zeros), and
+/// Order is Quads or Columns.
 template <typename Block>
 struct SmallType {
   static constexpr bool kHasMin = requires(Block b) { b.m; };
   static constexpr int kBits = sizeof(Block::qs) == 32 ? 8 : requires(Block b) { b.qh; } ? 5 : 4;
   static constexpr int64_t kColumns = 32;
-  static constexpr int64_t kGroupBytes = kRows * (kHasMin ? 4 : 2) + kRows * 4 * kBits;
+  static constexpr int64_t kHead = kHasMin ? 4 : 2;
+  static constexpr int64_t kRowBytes = kHead + 4 * kBits;  ///< of a block
 
-  static void PackBlock(const Block* const* rows, std::byte* to) {
-    RowBlock integers[kRows] = {};
-    std::memset(to, 0, kRows * (kHasMin ? 4 : 2));
-    for (int row = 0; row < kRows; ++row) {
+  template <typename Order>
+  static void PackBlock(const Block* const* rows, int n, std::byte* to) {
+    RowBlock integers[Order::kMostRows];
+    std::memset(to, 0, static_cast<size_t>(n * kHead));
+    for (int row = 0; row < n; ++row) {
+      integers[row] = {};
       if (rows[row] == nullptr) continue;
       PutHalf(to, row, rows[row]->d);
-      if constexpr (kHasMin) PutHalf(to + 2 * kRows, row, rows[row]->m);
+      if constexpr (kHasMin) PutHalf(to + 2 * n, row, rows[row]->m);
       Integers(*rows[row], integers[row]);
     }
-    PutIntegers(integers, kBits, to + kRows * (kHasMin ? 4 : 2));
+    Order::Put(integers, n, kBits, to + n * kHead);
   }
 };
 
@@ -126,33 +224,39 @@ template <typename Block>
 struct SuperType {
   static constexpr int kBits = requires(Block b) { b.qh; } ? 5 : 4;
   static constexpr int64_t kColumns = 256;
-  static constexpr int64_t kGroupBytes = 4 * kRows + 8 * (2 * kRows + kRows * 4 * kBits);
+  static constexpr int64_t kHead = 4;
+  static constexpr int64_t kRowBytes = kHead + 8 * (2 + 4 * kBits);
 
-  static void PackBlock(const Block* const* rows, std::byte* to) {
-    SixBitPairs pairs[kRows] = {};
-    std::memset(to, 0, 4 * kRows);
-    for (int row = 0; row < kRows; ++row) {
+  template <typename Order>
+  static void PackBlock(const Block* const* rows, int n, std::byte* to) {
+    SixBitPairs pairs[Order::kMostRows];
+    std::memset(to, 0, static_cast<size_t>(4 * n));
+    for (int row = 0; row < n; ++row) {
+      pairs[row] = {};
       if (rows[row] == nullptr) continue;
       PutHalf(to, row, rows[row]->d);
-      PutHalf(to + 2 * kRows, row, rows[row]->dmin);
+      PutHalf(to + 2 * n, row, rows[row]->dmin);
       pairs[row] = UnpackSixBitPairs(rows[row]->scales);
     }
-    to += 4 * kRows;
-    for (int sub = 0; sub < 8; ++sub) {
-      RowBlock integers[kRows] = {};
-      for (int row = 0; row < kRows; ++row) {
+    to += 4 * n;
+    for (int sub = 0; sub < 8; ++sub, to += n * (2 + 4 * kBits)) {
+      RowBlock integers[Order::kMostRows];
+      for (int row = 0; row < n; ++row) {
+        integers[row] = {};
         to[row] = static_cast<std::byte>(pairs[row].scale[sub]);
-        to[kRows + row] = static_cast<std::byte>(pairs[row].min[sub]);
+        to[n + row] = static_cast<std::byte>(pairs[row].min[sub]);
         if (rows[row] != nullptr) SubBlock(*rows[row], sub, integers[row]);
       }
-      to = PutIntegers(integers, kBits, to + 2 * kRows);
+      Order::Put(integers, n, kBits, to + 2 * n);
     }
   }
 };
 
 struct Q6K {
   static constexpr int64_t kColumns = 256;
-  static constexpr int64_t kGroupBytes = 2 * kRows + 8 * (2 * kRows + kRows * 4 * 6);
+  static constexpr int kBits = 6;
+  static constexpr int64_t kHead = 2;
+  static constexpr int64_t kRowBytes = kHead + 8 * (2 + 4 * 6);
 
   static void SubBlock(const BlockQ6_K& b, int sub, RowBlock& row) {
     const int half = sub / 4, k = sub % 4;  // 128·half + 32·k + l
@@ -162,49 +266,55 @@ struct Q6K {
     }
   }
 
-  static void PackBlock(const BlockQ6_K* const* rows, std::byte* to) {
-    std::memset(to, 0, 2 * kRows);
-    for (int row = 0; row < kRows; ++row) {
+  template <typename Order>
+  static void PackBlock(const BlockQ6_K* const* rows, int n, std::byte* to) {
+    std::memset(to, 0, static_cast<size_t>(2 * n));
+    for (int row = 0; row < n; ++row) {
       if (rows[row] != nullptr) PutHalf(to, row, rows[row]->d);
     }
-    to += 2 * kRows;
-    for (int sub = 0; sub < 8; ++sub) {
-      RowBlock integers[kRows] = {};
-      std::memset(to, 0, 2 * kRows);
-      for (int row = 0; row < kRows; ++row) {
+    to += 2 * n;
+    for (int sub = 0; sub < 8; ++sub, to += n * (2 + 4 * 6)) {
+      RowBlock integers[Order::kMostRows];
+      std::memset(to, 0, static_cast<size_t>(2 * n));
+      for (int row = 0; row < n; ++row) {
+        integers[row] = {};
         if (rows[row] == nullptr) continue;
         to[row] = static_cast<std::byte>(rows[row]->scales[2 * sub]);
-        to[kRows + row] = static_cast<std::byte>(rows[row]->scales[2 * sub + 1]);
+        to[n + row] = static_cast<std::byte>(rows[row]->scales[2 * sub + 1]);
         SubBlock(*rows[row], sub, integers[row]);
       }
-      to = PutIntegers(integers, 6, to + 2 * kRows);
+      Order::Put(integers, n, 6, to + 2 * n);
     }
   }
 };
 
-template <typename Block, typename Type>
-void PackGroup(const MatrixView& from, int64_t group, std::byte* to) {
+/// Packs rows [row0, row0 + n).
+template <typename Block, typename Type, typename Order>
+void PackGroup(const MatrixView& from, int64_t row0, int n, std::byte* to) {
   const int64_t blocks = from.cols / Type::kColumns;
-  to += group * blocks * Type::kGroupBytes;
-  for (int64_t block = 0; block < blocks; ++block, to += Type::kGroupBytes) {
-    const Block* rows[kRows];
-    for (int row = 0; row < kRows; ++row) {
-      const int64_t r = group * kGroupRows + row;
+  for (int64_t block = 0; block < blocks; ++block, to += n * Type::kRowBytes) {
+    const Block* rows[Order::kMostRows];
+    for (int row = 0; row < n; ++row) {
+      const int64_t r = row0 + row;
       rows[row] = r < from.rows ? reinterpret_cast<const Block*>(from.data) + r * blocks + block : nullptr;
     }
-    Type::PackBlock(rows, to);
+    Type::template PackBlock<Order>(rows, n, to);
   }
 }
 
 /// What packing needs to know of a type.
 struct Packing {
   int64_t columns;
-  int64_t group_bytes;  ///< of sixteen rows × `columns`
-  void (*pack)(const MatrixView& from, int64_t group, std::byte* to);
+  int64_t row_bytes;  ///< of so many columns
+  int64_t head;       ///< of these, the scales that all of the columns share
+  int bits;
+  void (*pack)(const MatrixView& from, int64_t row0, int n, std::byte* to);
+  void (*pack_columns)(const MatrixView& from, int64_t row0, int n, std::byte* to);
 };
 
 template <typename Block, typename Type = SmallType<Block>>
-constexpr Packing kPacking = {Type::kColumns, Type::kGroupBytes, PackGroup<Block, Type>};
+constexpr Packing kPacking = {Type::kColumns, Type::kRowBytes, Type::kHead, Type::kBits, PackGroup<Block, Type, Quads>,
+                              PackGroup<Block, Type, Columns>};
 
 const Packing* PackingOf(DType type) {
   switch (type) {
@@ -220,19 +330,123 @@ const Packing* PackingOf(DType type) {
   }
 }
 
+/// Rows [row0, row0 + kStripRows) of a float matrix, column by column.
+void PackFloatColumns(const MatrixView& from, int64_t row0, std::byte* to) {
+  const auto size = static_cast<size_t>(FloatBytes(from.dtype));
+  const int64_t rows = std::min(kStripRows, from.rows - row0), bytes = static_cast<int64_t>(size);
+  if (rows < kStripRows) std::memset(to, 0, static_cast<size_t>(kStripRows * from.cols) * size);
+  const auto transpose = [&]<typename Bits>(Bits) {
+    constexpr int64_t kBlock = 32;  // columns of all rows that fit into the first-level cache
+    for (int64_t c0 = 0; c0 < from.cols; c0 += kBlock) {
+      const int64_t c1 = std::min(from.cols, c0 + kBlock);
+      for (int64_t r = 0; r < rows; ++r) {
+        const std::byte* row = from.data + (row0 + r) * from.cols * bytes;
+        for (int64_t c = c0; c < c1; ++c) std::memcpy(to + (c * kStripRows + r) * bytes, row + c * bytes, sizeof(Bits));
+      }
+    }
+  };
+  if (size == 4) {
+    transpose(uint32_t{});
+  } else {
+    transpose(uint16_t{});
+  }
+}
+
+int64_t NonZeroBytes(const std::byte* p, int64_t n) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; ++i) count += p[i] != std::byte{0};
+  return count;
+}
+
 }  // namespace
 
 bool Packable(DType type) { return PackingOf(type) != nullptr; }
 
 int64_t PackedBytes(DType type, int64_t rows, int64_t cols) {
   const Packing* packing = PackingOf(type);
-  return packing == nullptr ? 0 : (rows + kGroupRows - 1) / kGroupRows * (cols / packing->columns) * packing->group_bytes;
+  return packing == nullptr ? 0 : RoundUp(rows, kGroupRows) * (cols / packing->columns) * packing->row_bytes;
 }
 
 void Pack(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to) {
   const Packing* packing = PackingOf(from.dtype);
   if (packing == nullptr) return;
-  for (int64_t group = group0; group < group1; ++group) packing->pack(from, group, to);
+  for (int64_t group = group0; group < group1; ++group) {
+    packing->pack(from, group * kGroupRows, kRows, to + PackedBytes(from.dtype, group * kGroupRows, from.cols));
+  }
+}
+
+bool HasColumns(DType type) { return Packable(type) || FloatBytes(type) != 0; }
+
+int64_t ColumnGroupRows(DType type, int64_t rows) {
+  if (!Packable(type)) return kStripRows;
+  return rows >= 4096 ? 512 : rows >= 2048 ? 256 : kStripRows;
+}
+
+int64_t ColumnBytes(DType type, int64_t rows, int64_t cols) {
+  const int64_t padded = RoundUp(rows, kStripRows);
+  return Packable(type) ? PackedBytes(type, padded, cols) : padded * cols * FloatBytes(type);
+}
+
+void PackColumns(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to) {
+  const int64_t rows = ColumnGroupRows(from.dtype, from.rows), all = RoundUp(from.rows, kStripRows);
+  const Packing* packing = PackingOf(from.dtype);
+  for (int64_t row = group0 * rows; row < std::min(all, group1 * rows); row += rows) {
+    std::byte* group = to + ColumnBytes(from.dtype, row, from.cols);
+    if (packing == nullptr) {
+      PackFloatColumns(from, row, group);
+    } else {
+      packing->pack_columns(from, row, static_cast<int>(std::min(rows, all - row)), group);
+    }
+  }
+}
+
+bool TokenByToken(const PackedTile& tile) {
+  return tile.tokens == 1 || 10 * tile.nonzeros <= tile.w.cols * std::max(10, tile.tokens);
+}
+
+int64_t CountNonZeros(const PackedTile& tile) {
+  int64_t count = 0;
+  if (!Packable(tile.w.dtype)) {
+    const int64_t floats = tile.w.cols * ColumnTileTokens(tile.tokens);
+    for (int64_t i = 0; i < floats; ++i) {
+      float value;
+      std::memcpy(&value, tile.x + i * static_cast<int64_t>(sizeof value), sizeof value);
+      count += value != 0;
+    }
+    return count;
+  }
+  const int64_t T = TileTokens(tile.tokens);
+  for (int64_t block = 0; block < tile.w.cols / kPackedBlock; ++block) {
+    count += NonZeroBytes(tile.x + block * T * kTokenBlockBytes, T * kPackedBlock);
+  }
+  return count;
+}
+
+void CountReads(const PackedTile& tile, SparseReads& reads) {
+  const MatrixView& w = tile.w;
+  const auto rows = static_cast<uint64_t>(RoundUp(w.rows, kStripRows));
+  const auto nonzeros = static_cast<uint64_t>(tile.nonzeros), cols = static_cast<uint64_t>(w.cols);
+  reads.inputs += cols;
+  reads.zero_inputs += cols - nonzeros;
+  reads.dense_bytes += static_cast<uint64_t>(ColumnBytes(w.dtype, w.rows, w.cols));
+  const Packing* packing = PackingOf(w.dtype);
+  if (packing == nullptr) {
+    reads.read_bytes += rows * nonzeros * static_cast<uint64_t>(FloatBytes(w.dtype));
+    return;
+  }
+  // Each row's share: the scales of the blocks that are not all zero, and the integers.
+  const int64_t blocks_of_scale = packing->columns / kPackedBlock;
+  const uint64_t eighths = nonzeros * static_cast<uint64_t>(packing->bits);
+  uint64_t scales = 0;
+  for (int64_t block = 0; block < w.cols / kPackedBlock; block += blocks_of_scale) {
+    int64_t used = 0;
+    for (int64_t b = block; b < block + blocks_of_scale; ++b) {
+      used += NonZeroBytes(tile.x + b * kTokenBlockBytes, kPackedBlock) != 0;
+    }
+    if (used == 0) continue;
+    scales += static_cast<uint64_t>(packing->head + (blocks_of_scale > 1 ? 2 * used : 0));
+  }
+  reads.read_bytes += rows * (scales + eighths / 8);
 }
 
 }  // namespace tern::kernels

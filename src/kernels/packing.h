@@ -21,6 +21,23 @@
 // Activations. x is cut into blocks of 32 as well; each becomes integers in [−127, 127] and a scale d = max|x| / 127. The
 // integer sums of a block are exact, so only the order of the blocks decides a result's bits, and that order is the
 // same for one token and for many: a token's result does not depend on its batch, and every level gives the same bits.
+//
+// Columns (layout kColumns), for matrices whose input is mostly zero: a column that meets a zero is never read. The rows
+// stand in groups of ColumnGroupRows (the last may be smaller), each filled up with zeros to whole strips of 128 rows. A
+// group of n rows is laid out as above with n in place of 16, but a block's integers are column after column:
+//
+//   8 bits       n bytes for each column; 64 rows in 64 bytes, row r in byte ColumnByte(r)
+//   4 bits       n/2 bytes: a strip in 64 bytes, rows 0 … 63 in the low nibbles, 64 … 127 in the high, ordered likewise
+//   5 bits       n/8 bytes after these, 16 for each strip: bit v of byte i is bit 4 of row 16v + i
+//   6 bits       n/4 bytes after these, 32 for each strip: bits 2k and 2k+1 of byte 16u + i: bits 4 and 5 of row 16(4u+k) + i
+//
+// Bytes of four columns, interleaved (two rounds of unpack instructions), give quads of sixteen rows each; ColumnByte is
+// the order that makes these rows come out in sequence. Float types have no blocks: n elements for each column, one
+// column after the other, in groups of one strip.
+//
+// A zero activation adds nothing to a block's integer sum, and a block of zeros nothing to the result (as long as the
+// weights are finite), so leaving them out changes no bit. Float columns are added one by one, in order, a fused
+// multiply-add each.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +58,21 @@ int64_t PackedBytes(DType type, int64_t rows, int64_t cols);
 /// Thread-safe for distinct groups.
 void Pack(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to);
 
+inline constexpr int64_t kStripRows = 128;     ///< what a product with layout kColumns is cut into
+inline constexpr int64_t kMostGroupRows = 512; ///< of layout kColumns
+
+/// Where row r of 64 stands in its 64 bytes: the two-bit fields r/4 and r/16 change places.
+constexpr int64_t ColumnByte(int64_t r) { return r % 4 + r / 16 * 4 + r / 4 % 4 * 16; }
+/// Whether there is a layout kColumns for the type: all but Q2_K and Q3_K.
+bool HasColumns(DType type);
+/// Rows of a full group: wide enough for long reads, many enough for several threads.
+int64_t ColumnGroupRows(DType type, int64_t rows);
+/// Bytes of a matrix in layout kColumns, rows filled up to whole strips. Group g begins at
+/// ColumnBytes(type, g · ColumnGroupRows, cols).
+int64_t ColumnBytes(DType type, int64_t rows, int64_t cols);
+/// Like Pack, for groups of layout kColumns.
+void PackColumns(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to);
+
 /// Tokens of one tile of quantised activations. A tile holds, for every block of 32 columns:
 ///   int8 q[T][32];  float d[T];  float d_sum[T] (d·Σq);  int32 sum[T][2] (Σq over each half of the block)
 /// so that a kernel that is compiled for T reads one stream at fixed distances.
@@ -50,14 +82,28 @@ inline constexpr int64_t kTokenBlockBytes = kPackedBlock + 2 * sizeof(float) + 2
 /// The sizes of tile that kernels are compiled for. Others are filled up with rows of zeros.
 constexpr int TileTokens(int tokens) { return tokens <= 8 ? tokens : (tokens + 1) / 2 * 2; }
 
+/// Float types in layout kColumns take tiles of floats instead: x[cols][ColumnTileTokens(tokens)].
+inline constexpr int kMostColumnTileTokens = 12;
+constexpr int ColumnTileTokens(int tokens) { return tokens == 1 ? 1 : (tokens + 1) / 2 * 2; }
+
 /// y[t, o] = scale · Σ_i w[o, i] · x[t, i] with packed w, for the tokens of one tile.
 struct PackedTile {
-  MatrixView w;                  ///< layout kPacked
-  const std::byte* x = nullptr;  ///< a tile for TileTokens(tokens)
+  MatrixView w;                  ///< layout kPacked or kColumns
+  const std::byte* x = nullptr;  ///< a tile for TileTokens(tokens), or ColumnTileTokens(tokens)
   int tokens = 0;                ///< 1 … kMostTileTokens
   float* y = nullptr;            ///< [tokens, rows], rows y_stride apart
   int64_t y_stride = 0;
   float scale = 1.0f;
+  int64_t nonzeros = 0;          ///< in layout kColumns: activations of all tokens that are not zero
 };
+
+/// Whether each token is multiplied with its own non-zero columns, rather than all with every column. One token always
+/// is. Several are when they read no more than the whole matrix together, or, being more than ten, are quicker so than by
+/// the dense product, whose cost for a weight is about a tenth.
+bool TokenByToken(const PackedTile& tile);
+/// The non-zero activations of a finished tile.
+int64_t CountNonZeros(const PackedTile& tile);
+/// Adds what a tile of one token reads of its matrix in layout kColumns.
+void CountReads(const PackedTile& tile, SparseReads& reads);
 
 }  // namespace tern::kernels

@@ -11,6 +11,7 @@ const KernelTable& Avx2Table();
 const KernelTable& Avx512Table();
 /// The parts of the AVX-512 level that need VNNI besides.
 void VnniPackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1);
+void VnniColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
 void VnniQuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t);
 
 const TrainingTable<float>& RefTraining();

@@ -73,7 +73,8 @@ void Multiply(const Pass& pass, std::initializer_list<Product> products) {
                     .y = p.y,
                     .y_stride = p.w.rows(),
                     .T = pass.T,
-                    .scale = p.w.scale});
+                    .scale = p.w.scale,
+                    .reads = &pass.workspace.sparse_reads()});
   }
   kernels::MatMul(jobs);
 }

@@ -55,7 +55,7 @@ class Rwkv5 : public Architecture {
     v.Vector(ffn + "time_mix_r", l.ffn.mu_r, {C});
     v.Matrix(ffn + "key.weight", l.ffn.key, F, C);
     v.Matrix(ffn + "receptance.weight", l.ffn.receptance, C, C);
-    v.Matrix(ffn + "value.weight", l.ffn.value, C, F);
+    v.Matrix(ffn + "value.weight", l.ffn.value, C, F, Role::kSparseInput);
   }
 
   void Prepare() override {

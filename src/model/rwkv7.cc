@@ -77,7 +77,7 @@ class Rwkv7 : public Architecture {
     v.Norm(att + "ln_x", l.att.ln_x, A);
     v.Vector(ffn + "x_k", l.ffn.mu_k, {C});
     v.Matrix(ffn + "key.weight", l.ffn.key, F, C);
-    v.Matrix(ffn + "value.weight", l.ffn.value, C, F);
+    v.Matrix(ffn + "value.weight", l.ffn.value, C, F, Role::kSparseInput);
   }
 
  protected:

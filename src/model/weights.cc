@@ -53,11 +53,21 @@ constexpr int64_t kPiece = 4 << 20;
 
 size_t ArenaBytes(size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
 
-/// What a matrix takes in the arena: as in the file, or packed where its type can be.
+/// What a matrix takes column by column; 0 where that is out of the question. Its rows are filled up to whole strips:
+/// where that is more than a twentieth (of few rows only), reading less does not make up for it.
+size_t ColumnRoom(DType type, int64_t rows, int64_t cols, size_t stored) {
+  if (!kernels::HasColumns(type)) return 0;
+  const auto bytes = static_cast<size_t>(kernels::ColumnBytes(type, rows, cols));
+  return bytes <= stored + stored / 20 ? bytes : 0;
+}
+
+/// What a matrix takes in the arena: as in the file, or in the larger of the layouts that its type can have.
 size_t PlacedBytes(const CheckpointTensor& tensor) {
-  if (tensor.shape.size() != 2 || !kernels::Packable(tensor.dtype)) return tensor.bytes.size();
+  const size_t stored = tensor.bytes.size();
+  if (tensor.shape.size() != 2) return stored;
   const int64_t rows = tensor.shape[tensor.transposed ? 1 : 0], cols = tensor.shape[tensor.transposed ? 0 : 1];
-  return std::max(tensor.bytes.size(), static_cast<size_t>(kernels::PackedBytes(tensor.dtype, rows, cols)));
+  const auto packed = static_cast<size_t>(kernels::PackedBytes(tensor.dtype, rows, cols));
+  return std::max({stored, packed, ColumnRoom(tensor.dtype, rows, cols, stored)});
 }
 
 /// Room for every matrix but the embedding, of which a token reads one row only.
@@ -97,22 +107,38 @@ bool WeightLoader::CopyToArena(std::span<const std::byte> bytes, MatrixParam& pa
   return true;
 }
 
+void WeightLoader::PackGroups(std::span<const std::byte> bytes, MatrixParam& param, kernels::Layout layout,
+                              int64_t group_rows, std::byte* to) {
+  const kernels::MatrixView rows = param.view;
+  const auto pack = layout == kernels::Layout::kColumns ? kernels::PackColumns : kernels::Pack;
+  const size_t group_bytes = bytes.size() / static_cast<size_t>(rows.rows) * static_cast<size_t>(group_rows);
+  const int64_t groups = (rows.rows + group_rows - 1) / group_rows;
+  const auto groups_of_piece = std::max<int64_t>(1, kPiece / static_cast<int64_t>(group_bytes));
+  ParallelFor(groups, groups_of_piece, [&](int64_t begin, int64_t end) {
+    pack(rows, begin, end, to);
+    const size_t first = static_cast<size_t>(begin) * group_bytes;
+    checkpoint_.source().Forget(
+        bytes.subspan(first, std::min(bytes.size() - first, static_cast<size_t>(end - begin) * group_bytes)));
+  });
+  param.view.data = to;
+  param.view.layout = layout;
+}
+
 bool WeightLoader::PackToArena(std::span<const std::byte> bytes, MatrixParam& param) {
   const kernels::MatrixView rows = param.view;
   if (!kernels::Packable(rows.dtype)) return false;
   std::byte* packed = TakeFromArena(static_cast<size_t>(kernels::PackedBytes(rows.dtype, rows.rows, rows.cols)));
   if (packed == nullptr) return false;
-  const size_t group_bytes = bytes.size() / static_cast<size_t>(rows.rows) * kernels::kGroupRows;
-  const int64_t groups = (rows.rows + kernels::kGroupRows - 1) / kernels::kGroupRows;
-  const auto groups_of_piece = std::max<int64_t>(1, kPiece / static_cast<int64_t>(group_bytes));
-  ParallelFor(groups, groups_of_piece, [&](int64_t begin, int64_t end) {
-    kernels::Pack(rows, begin, end, packed);
-    const size_t first = static_cast<size_t>(begin) * group_bytes;
-    checkpoint_.source().Forget(
-        bytes.subspan(first, std::min(bytes.size() - first, static_cast<size_t>(end - begin) * group_bytes)));
-  });
-  param.view.data = packed;
-  param.view.layout = kernels::Layout::kPacked;
+  PackGroups(bytes, param, kernels::Layout::kPacked, kernels::kGroupRows, packed);
+  return true;
+}
+
+bool WeightLoader::ColumnsToArena(std::span<const std::byte> bytes, MatrixParam& param) {
+  const kernels::MatrixView rows = param.view;
+  const size_t size = ColumnRoom(rows.dtype, rows.rows, rows.cols, bytes.size());
+  std::byte* columns = size == 0 ? nullptr : TakeFromArena(size);
+  if (columns == nullptr) return false;
+  PackGroups(bytes, param, kernels::Layout::kColumns, kernels::ColumnGroupRows(rows.dtype, rows.rows), columns);
   return true;
 }
 
@@ -161,12 +187,13 @@ void WeightLoader::Vector(const std::string& name, VectorParam& param, const Sha
 }
 
 void WeightLoader::Place(const CheckpointTensor& tensor, std::span<const std::byte> bytes, bool rows_are_outputs,
-                         MatrixParam& param, int64_t out, int64_t in) {
+                         MatrixParam& param, int64_t out, int64_t in, Role role) {
   param.scale = tensor.scale;
   param.view = {tensor.dtype, out, in, bytes.data()};
   if (rows_are_outputs) {
-    // Single rows are read of the embedding; it stays in the file.
-    if (tensor.name != "emb.weight" && !PackToArena(bytes, param)) CopyToArena(bytes, param);
+    if (tensor.name == "emb.weight") return;  // single rows are read of it; it stays in the file
+    const bool placed = (role == Role::kSparseInput && ColumnsToArena(bytes, param)) || PackToArena(bytes, param);
+    if (!placed) CopyToArena(bytes, param);
     return;
   }
   // The file has [in, out]; products want [out, in].
@@ -204,7 +231,7 @@ void WeightLoader::Matrix(const std::string& name, MatrixParam& param, int64_t o
   if (found_out < 1 || found_in < 1 || (out != kAnySize && out != found_out) || (in != kAnySize && in != found_in)) {
     return Fail(*tensor, expected());
   }
-  Place(*tensor, tensor->bytes, low_rank == tensor->transposed, param, found_out, found_in);
+  Place(*tensor, tensor->bytes, low_rank == tensor->transposed, param, found_out, found_in, role);
 }
 
 void WeightLoader::LowRankSlice(const std::string& name, MatrixParam& param, int64_t index, int64_t count, int64_t out,

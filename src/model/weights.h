@@ -37,7 +37,10 @@ struct LayerNormParam {
 };
 
 /// What a tensor is for: quantisers, optimizers and adapters choose by it.
-enum class Role { kEmbedding, kHead, kMatrix, kLowRank, kNorm, kVector };
+enum class Role {
+  kEmbedding, kHead, kMatrix, kLowRank, kNorm, kVector,
+  kSparseInput,  ///< a matrix whose input is mostly zero (the channel mix's value)
+};
 
 /// A dimension that is read from the tensor instead of being known (a low rank).
 inline constexpr int64_t kAnySize = -1;
@@ -67,8 +70,8 @@ class TensorVisitor {
 
 /// Where matrices are used from.
 enum class Placement {
-  kAuto,    ///< in huge pages, quantised types packed (kernels/packing.h), when they fit well into the free memory,
-            ///< else mapped
+  kAuto,    ///< in huge pages, quantised types packed and matrices with sparse inputs column by column
+            ///< (kernels/packing.h), when they fit well into the free memory, else mapped
   kMapped,  ///< in the mapped file: starts at once, shares its pages with other processes
 };
 
@@ -94,11 +97,15 @@ class WeightLoader : public TensorVisitor {
   const CheckpointTensor* Get(const std::string& name);
   void Fail(const CheckpointTensor& tensor, const std::string& expected);
   void Place(const CheckpointTensor& tensor, std::span<const std::byte> bytes, bool rows_are_outputs, MatrixParam& param,
-             int64_t out, int64_t in);
+             int64_t out, int64_t in, Role role = Role::kMatrix);
   /// Each places a matrix that still lies in the file; its pages leave this process. False without room in the arena,
   /// or where the type cannot be packed.
   bool CopyToArena(std::span<const std::byte> bytes, MatrixParam& param);
   bool PackToArena(std::span<const std::byte> bytes, MatrixParam& param);
+  bool ColumnsToArena(std::span<const std::byte> bytes, MatrixParam& param);
+  /// Packs rows, `group_rows` at a time, to `to`.
+  void PackGroups(std::span<const std::byte> bytes, MatrixParam& param, kernels::Layout layout, int64_t group_rows,
+                  std::byte* to);
   std::byte* TakeFromArena(size_t bytes);
 
   const Checkpoint& checkpoint_;

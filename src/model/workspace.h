@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/ops.h"
+
 namespace tern {
 
 /// Hands out uninitialised float buffers, stack-like: a Scope returns everything taken since it began. Memory is kept
@@ -31,6 +33,10 @@ class Workspace {
     int64_t used_;
   };
 
+  /// What this workspace's passes over single tokens read of matrices with sparse inputs: counts up.
+  kernels::SparseReads& sparse_reads() { return sparse_reads_; }
+  const kernels::SparseReads& sparse_reads() const { return sparse_reads_; }
+
   /// Bytes held.
   int64_t Bytes() const;
 
@@ -45,6 +51,7 @@ class Workspace {
   std::vector<Block> blocks_;
   size_t block_ = 0;   ///< the block being filled
   int64_t used_ = 0;   ///< floats taken from it
+  kernels::SparseReads sparse_reads_;
 };
 
 }  // namespace tern

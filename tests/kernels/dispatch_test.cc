@@ -26,7 +26,8 @@ TEST(Dispatch, TablesAreCompleteAndSayTheirLevel) {
     const KernelTable* t = KernelsOf(level);
     if (t == nullptr) continue;
     EXPECT_EQ(t->level, level);
-    EXPECT_TRUE(t->matmul && t->layer_norm && t->group_norm && t->shift_mix && t->shift_mix_dynamic &&
+    EXPECT_TRUE(t->matmul && t->packed_matmul && t->column_matmul && t->quantise_token && t->layer_norm &&
+                t->group_norm && t->shift_mix && t->shift_mix_dynamic &&
                 t->sigmoid && t->tanh && t->silu && t->relu_squared && t->exp_neg_exp && t->decay7 &&
                 t->add && t->mul && t->wkv4 && t->wkv6 && t->wkv7)
         << Name(level);

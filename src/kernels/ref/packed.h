@@ -140,14 +140,15 @@ inline int32_t DotOfHalf(const PackedRow& row, int zero, const std::byte* q, int
   return sum;
 }
 
-/// One output of one token: blocks in order, each one or (where the halves have scales of their own) two fused
-/// multiply-adds, and one for the minimum.
-inline float PackedDot(const PackedType& type, const std::byte* group, int row, const PackedTile& tile, int t) {
+/// One output of one token; read(block) gives the row's weights in a block. Blocks in order, each one or (where the
+/// halves have scales of their own) two fused multiply-adds, and one for the minimum.
+template <typename Read>
+float PackedDot(const Read& read, const PackedType& type, const PackedTile& tile, int t) {
   const bool halves = type.bits == 6;
   const int T = TileTokens(tile.tokens);
   float y = 0;
   for (int64_t block = 0; block < tile.w.cols / kPackedBlock; ++block) {
-    const PackedRow w = ReadRow(type, group, block, row);
+    const PackedRow w = read(block);
     const TileBlock x = BlockOfTile(tile.x, T, block);
     const float d = LoadAs<float>(x.d(t));
     const int32_t low = DotOfHalf(w, type.zero, x.q(t), 0), high = DotOfHalf(w, type.zero, x.q(t), 1);
@@ -167,9 +168,9 @@ inline void PackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1)
   const int64_t group_bytes = PackedBytes(tile.w.dtype, kGroupRows, tile.w.cols);
   for (int64_t row = group0 * kGroupRows; row < std::min(tile.w.rows, group1 * kGroupRows); ++row) {
     const std::byte* group = tile.w.data + row / kGroupRows * group_bytes;
+    const auto read = [&](int64_t block) { return ReadRow(type, group, block, static_cast<int>(row % kGroupRows)); };
     for (int t = 0; t < tile.tokens; ++t) {
-      tile.y[t * tile.y_stride + row] =
-          tile.scale * PackedDot(type, group, static_cast<int>(row % kGroupRows), tile, t);
+      tile.y[t * tile.y_stride + row] = tile.scale * PackedDot(read, type, tile, t);
     }
   }
 }

@@ -1,6 +1,7 @@
 // The reference table: plain scalar code, the oracle of every other level.
 #include <vector>
 
+#include "kernels/ref/columns.h"
 #include "kernels/ref/elementwise.h"
 #include "kernels/ref/packed.h"
 #include "kernels/ref/wkv.h"
@@ -35,6 +36,7 @@ const KernelTable& RefTable() {
       .level = Level::kRef,
       .matmul = MatMulRows,
       .packed_matmul = ref::PackedMatMul,
+      .column_matmul = ref::ColumnMatMul,
       .quantise_token = ref::QuantiseToken,
       .layer_norm = ref::LayerNorm<float>,
       .group_norm = ref::GroupNorm<float>,

@@ -15,6 +15,7 @@
 #include "kernels/x86/matmul.h"
 #include "kernels/x86/quads_avx2.h"
 #include "kernels/x86/packed.h"
+#include "kernels/x86/columns.h"
 #include "kernels/x86/wkv.h"
 #include "kernels/x86/training.h"
 #include "kernels/x86/training_loss.h"
@@ -29,6 +30,7 @@ const KernelTable& Avx2Table() {
       .level = Level::kAvx2,
       .matmul = MatMulRows,
       .packed_matmul = PackedMatMul,
+      .column_matmul = ColumnMatMul,
       .quantise_token = QuantiseToken,
       .layer_norm = LayerNorm,
       .group_norm = GroupNorm,

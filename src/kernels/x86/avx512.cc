@@ -29,6 +29,7 @@ const KernelTable& Avx512Table() {
       .matmul = MatMulRows,
       // Without VNNI, 512-bit registers gain little here; the levels share layouts and bits.
       .packed_matmul = GetCpuFeatures().avx512_vnni ? VnniPackedMatMul : Avx2Table().packed_matmul,
+      .column_matmul = GetCpuFeatures().avx512_vnni ? VnniColumnMatMul : Avx2Table().column_matmul,
       .quantise_token = GetCpuFeatures().avx512_vnni ? VnniQuantiseToken : Avx2Table().quantise_token,
       .layer_norm = LayerNorm,
       .group_norm = GroupNorm,

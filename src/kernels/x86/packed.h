@@ -182,16 +182,41 @@ void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) {
 /// How far ahead weights are asked for when few tokens share them. (kernels.md tells what was measured.)
 constexpr int64_t kPackedAhead = 4096;
 
-/// One group, one tile of T tokens (of which tile.tokens are real).
+/// Sixteen rows and some columns of a product.
+struct Piece {
+  const std::byte* w;
+  const std::byte* x;        ///< of the tile, at the same column
+  int64_t blocks;            ///< of the type's columns
+  int64_t row;
+  bool first, last;          ///< of the pieces of these rows; in between, their sums stand in y
+};
+
+/// Calls fn(part, t, y, rest) for each register of sums of a tile's real tokens: y has `rest` rows from there on.
+template <int T, typename Fn>
+TERN_INLINE void ForEachSum(const PackedTile& tile, int64_t row, const Fn& fn) {
+  TERN_UNROLL for (int t = 0; t < T; ++t) {
+    if (t >= tile.tokens) break;
+    TERN_UNROLL for (int part = 0; part < kParts; ++part) {
+      const int64_t first = row + part * kLanes, rest = tile.w.rows - first;
+      if (rest > 0) fn(part, t, tile.y + t * tile.y_stride + first, rest);
+    }
+  }
+}
+
+/// One piece, one tile of T tokens (of which tile.tokens are real).
 template <typename Type, int T>
-void PackedGroup(const PackedTile& tile, int64_t group) {
-  const int64_t blocks = tile.w.cols / Type::kColumns;
-  const std::byte *p = tile.w.data + group * blocks * Type::kBytes, *x = tile.x;
+void PackedPiece(const PackedTile& tile, const Piece& piece) {
+  const std::byte *p = piece.w, *x = piece.x;
   Vec sums[kParts][T];
   TERN_UNROLL for (int part = 0; part < kParts; ++part) {
     TERN_UNROLL for (int t = 0; t < T; ++t) sums[part][t] = Zero();
   }
-  for (int64_t block = 0; block < blocks; ++block) {
+  if (!piece.first) {
+    ForEachSum<T>(tile, piece.row, [&](int part, int t, const float* y, int64_t rest) __attribute__((always_inline)) {
+      sums[part][t] = rest >= kLanes ? Load(y) : Load(y, rest);
+    });
+  }
+  for (int64_t block = 0; block < piece.blocks; ++block) {
     if constexpr (T <= 4) {
       for (int64_t b = 0; b < Type::kBytes; b += 64) Prefetch(p + kPackedAhead + b);
     }
@@ -199,41 +224,41 @@ void PackedGroup(const PackedTile& tile, int64_t group) {
     p += Type::kBytes;
     x += T * kTokenBlockBytes * (Type::kColumns / kPackedBlock);
   }
-  TERN_UNROLL for (int t = 0; t < T; ++t) {
-    if (t >= tile.tokens) break;
-    TERN_UNROLL for (int part = 0; part < kParts; ++part) {
-      const int64_t row = group * kGroupRows + part * kLanes, rest = tile.w.rows - row;
-      float* y = tile.y + t * tile.y_stride + row;
-      const Vec result = Set(tile.scale) * sums[part][t];
-      if (rest >= kLanes) {
-        Store(y, result);
-      } else if (rest > 0) {
-        Store(y, result, rest);
-      }
+  const Vec scale = Set(piece.last ? tile.scale : 1.0f);
+  ForEachSum<T>(tile, piece.row, [&](int part, int t, float* y, int64_t rest) __attribute__((always_inline)) {
+    const Vec result = scale * sums[part][t];
+    if (rest >= kLanes) {
+      Store(y, result);
+    } else {
+      Store(y, result, rest);
     }
-  }
+  });
 }
 
-template <typename Type, int T>
-void PackedGroups(const PackedTile& tile, int64_t group0, int64_t group1) {
-  for (int64_t group = group0; group < group1; ++group) PackedGroup<Type, T>(tile, group);
+template <typename Type>
+void PackedPieceOf(const PackedTile& tile, const Piece& piece) {
+  switch (TileTokens(tile.tokens)) {
+    case 1: return PackedPiece<Type, 1>(tile, piece);
+    case 2: return PackedPiece<Type, 2>(tile, piece);
+    case 3: return PackedPiece<Type, 3>(tile, piece);
+    case 4: return PackedPiece<Type, 4>(tile, piece);
+    case 5: return PackedPiece<Type, 5>(tile, piece);
+    case 6: return PackedPiece<Type, 6>(tile, piece);
+    case 7: return PackedPiece<Type, 7>(tile, piece);
+    case 8: return PackedPiece<Type, 8>(tile, piece);
+    case 10: return PackedPiece<Type, 10>(tile, piece);
+    case 12: return PackedPiece<Type, 12>(tile, piece);
+    case 14: return PackedPiece<Type, 14>(tile, piece);
+    case 16: return PackedPiece<Type, 16>(tile, piece);
+  }
 }
 
 template <typename Type>
 void PackedOf(const PackedTile& tile, int64_t group0, int64_t group1) {
-  switch (TileTokens(tile.tokens)) {
-    case 1: return PackedGroups<Type, 1>(tile, group0, group1);
-    case 2: return PackedGroups<Type, 2>(tile, group0, group1);
-    case 3: return PackedGroups<Type, 3>(tile, group0, group1);
-    case 4: return PackedGroups<Type, 4>(tile, group0, group1);
-    case 5: return PackedGroups<Type, 5>(tile, group0, group1);
-    case 6: return PackedGroups<Type, 6>(tile, group0, group1);
-    case 7: return PackedGroups<Type, 7>(tile, group0, group1);
-    case 8: return PackedGroups<Type, 8>(tile, group0, group1);
-    case 10: return PackedGroups<Type, 10>(tile, group0, group1);
-    case 12: return PackedGroups<Type, 12>(tile, group0, group1);
-    case 14: return PackedGroups<Type, 14>(tile, group0, group1);
-    case 16: return PackedGroups<Type, 16>(tile, group0, group1);
+  const int64_t blocks = tile.w.cols / Type::kColumns;
+  for (int64_t group = group0; group < group1; ++group) {
+    PackedPieceOf<Type>(tile, {.w = tile.w.data + group * blocks * Type::kBytes, .x = tile.x, .blocks = blocks,
+                               .row = group * kGroupRows, .first = true, .last = true});
   }
 }
 

@@ -58,6 +58,73 @@ TERN_INLINE Whole DotQuads(const Quad* q, const std::byte* x, int32_t x_sum, int
   return sum;
 }
 
+// --- for columns (layout kColumns) ---
+
+/// Bytes of four columns side by side: out[j] has bytes 16L + 4j … 16L + 4j + 3 of each column's part L of 16 bytes.
+TERN_INLINE void Interleave(Quad a, Quad b, Quad c, Quad d, Quad out[4]) {
+  const Quad ab_low = _mm256_unpacklo_epi8(a, b), ab_high = _mm256_unpackhi_epi8(a, b);
+  const Quad cd_low = _mm256_unpacklo_epi8(c, d), cd_high = _mm256_unpackhi_epi8(c, d);
+  out[0] = _mm256_unpacklo_epi16(ab_low, cd_low), out[1] = _mm256_unpackhi_epi16(ab_low, cd_low);
+  out[2] = _mm256_unpacklo_epi16(ab_high, cd_high), out[3] = _mm256_unpackhi_epi16(ab_high, cd_high);
+}
+
+TERN_INLINE long long Load8(const std::byte* p) {
+  long long eight;
+  __builtin_memcpy(&eight, p, sizeof eight);
+  return eight;
+}
+/// kLanes bytes of each of four columns, as one quad.
+TERN_INLINE Quad InterleavePlanes(const std::byte* a, const std::byte* b, const std::byte* c, const std::byte* d) {
+  __m256i all = _mm256_setr_epi64x(Load8(a), Load8(b), Load8(c), Load8(d));
+  // The dwords of each half of the columns together, then four by four bytes in each.
+  all = _mm256_permutevar8x32_epi32(all, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  return _mm256_shuffle_epi8(all, _mm256_broadcastsi128_si256(
+                                      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+}
+
+TERN_INLINE void StoreQuad(std::byte* p, Quad q) {
+  _mm256_storeu_si256(static_cast<__m256i*>(static_cast<void*>(p)), q);
+}
+/// The low halves of a's bytes with those of b above them; and the high halves.
+TERN_INLINE Quad JoinLowHalves(Quad a, Quad b) {
+  const Quad mask = _mm256_set1_epi8(0x0f);
+  return _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, _mm256_slli_epi16(b, 4)));
+}
+TERN_INLINE Quad JoinHighHalves(Quad a, Quad b) {
+  const Quad mask = _mm256_set1_epi8(0x0f);
+  return _mm256_or_si256(_mm256_and_si256(mask, _mm256_srli_epi16(a, 4)), _mm256_andnot_si256(mask, b));
+}
+/// Bits of a that are `kShift` above those of the mask change places with the latter's in b.
+template <int kShift>
+TERN_INLINE void ExchangeBits(Quad& a, Quad& b, int mask) {
+  const Quad differing = _mm256_and_si256(_mm256_xor_si256(_mm256_srli_epi16(a, kShift), b),
+                                          _mm256_set1_epi8(static_cast<char>(mask)));
+  b = _mm256_xor_si256(b, differing);
+  a = _mm256_xor_si256(a, _mm256_slli_epi16(differing, kShift));
+}
+
+/// Σ (q − zero)·x, started with no q, and with one more quad (see DotQuads for 8 bits).
+template <int kBits>
+TERN_INLINE Whole StartOfSum(int32_t x_sum, int zero) {
+  return _mm256_set1_epi32(kBits == 8 ? 0 : -zero * x_sum);
+}
+template <int kBits>
+TERN_INLINE Whole AddQuad(Whole sum, Quad q, Quad x) {
+  __m256i pairs;
+  if constexpr (kBits == 8) {
+    const __m256i w = _mm256_xor_si256(q, _mm256_set1_epi8(static_cast<char>(0x80)));
+    pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  } else {
+    pairs = _mm256_maddubs_epi16(q, x);
+  }
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+/// Bit i: lane i is not zero (a NaN is not).
+TERN_INLINE uint32_t NonZeroLanes(Vec a) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
+}
+
 // --- for quantising activations ---
 
 TERN_INLINE float Most(Vec a) {

@@ -36,6 +36,69 @@ TERN_INLINE Whole DotQuads(const Quad* q, const std::byte* x, int32_t x_sum, int
   return sum;
 }
 
+// --- for columns (layout kColumns) ---
+
+/// Bytes of four columns side by side: out[j] has bytes 16L + 4j … 16L + 4j + 3 of each column's part L of 16 bytes.
+TERN_INLINE void Interleave(Quad a, Quad b, Quad c, Quad d, Quad out[4]) {
+  const Quad ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+  const Quad cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+  out[0] = _mm512_unpacklo_epi16(ab_low, cd_low), out[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
+  out[2] = _mm512_unpacklo_epi16(ab_high, cd_high), out[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+}
+
+TERN_INLINE __m128i Load16(const std::byte* p) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(p)));
+}
+/// kLanes bytes of each of four columns, as one quad.
+TERN_INLINE Quad InterleavePlanes(const std::byte* a, const std::byte* b, const std::byte* c, const std::byte* d) {
+  __m512i all = _mm512_castsi128_si512(Load16(a));
+  all = _mm512_inserti32x4(all, Load16(b), 1);
+  all = _mm512_inserti32x4(all, Load16(c), 2);
+  all = _mm512_inserti32x4(all, Load16(d), 3);
+  // Four by four dwords across the lanes, then four by four bytes in each.
+  all = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), all);
+  return _mm512_shuffle_epi8(
+      all, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+}
+
+TERN_INLINE void StoreQuad(std::byte* p, Quad q) { _mm512_storeu_si512(p, q); }
+/// The low halves of a's bytes with those of b above them; and the high halves.
+TERN_INLINE Quad JoinLowHalves(Quad a, Quad b) {
+  return _mm512_ternarylogic_epi32(_mm512_set1_epi8(0x0f), a, _mm512_slli_epi16(b, 4), 0xca);  // mask ? a : b
+}
+TERN_INLINE Quad JoinHighHalves(Quad a, Quad b) {
+  return _mm512_ternarylogic_epi32(_mm512_set1_epi8(0x0f), _mm512_srli_epi16(a, 4), b, 0xca);
+}
+/// Bits of a that are `kShift` above those of the mask change places with the latter's in b.
+template <int kShift>
+TERN_INLINE void ExchangeBits(Quad& a, Quad& b, int mask) {
+  const Quad differing = _mm512_and_si512(_mm512_xor_si512(_mm512_srli_epi16(a, kShift), b),
+                                          _mm512_set1_epi8(static_cast<char>(mask)));
+  b = _mm512_xor_si512(b, differing);
+  a = _mm512_xor_si512(a, _mm512_slli_epi16(differing, kShift));
+}
+
+/// Four activations, for every row.
+TERN_INLINE Quad FourOf(const std::byte* x) {
+  int32_t four;
+  __builtin_memcpy(&four, x, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+/// Σ (q − zero)·x, started with no q, and with one more quad.
+template <int kBits>
+TERN_INLINE Whole StartOfSum(int32_t x_sum, int zero) {
+  return _mm512_set1_epi32(-zero * x_sum);
+}
+template <int kBits>
+TERN_INLINE Whole AddQuad(Whole sum, Quad q, Quad x) {
+  return _mm512_dpbusd_epi32(sum, q, x);
+}
+
+/// Bit i: lane i is not zero (a NaN is not).
+TERN_INLINE uint32_t NonZeroLanes(Vec a) {
+  return _mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+}
+
 // --- for quantising activations ---
 
 TERN_INLINE float Most(Vec a) { return _mm512_reduce_max_ps(a.v); }
