@@ -401,7 +401,7 @@ void PackColumns(const MatrixView& from, int64_t group0, int64_t group1, std::by
 }
 
 bool TokenByToken(const PackedTile& tile) {
-  return tile.tokens == 1 || 10 * tile.nonzeros <= tile.w.cols * std::max(10, tile.tokens);
+  return tile.tokens == 1 || tile.nonzeros <= tile.w.cols;
 }
 
 int64_t CountNonZeros(const PackedTile& tile) {

@@ -98,8 +98,7 @@ struct PackedTile {
 };
 
 /// Whether each token is multiplied with its own non-zero columns, rather than all with every column. One token always
-/// is. Several are when they read no more than the whole matrix together, or, being more than ten, are quicker so than by
-/// the dense product, whose cost for a weight is about a tenth.
+/// is; several are when they read no more than the whole matrix together.
 bool TokenByToken(const PackedTile& tile);
 /// The non-zero activations of a finished tile.
 int64_t CountNonZeros(const PackedTile& tile);

@@ -358,33 +358,40 @@ TERN_INLINE void Regroup(const StripRange& range, int64_t strip, int64_t block, 
   }
 }
 
-/// Blocks [block, block + blocks) of all strips, with every tile that is not taken token by token.
+/// Tiles that go through a strip together. (Their sums between panels stand here and not in y, whose rows often fall into
+/// the same sets of the cache.)
+constexpr int64_t kBatchTiles = 8;
+struct BatchSums {
+  alignas(64) float of[kBatchTiles][kStripGroups][kMostTileTokens * kGroupRows];
+};
+
+/// Blocks [block, block + blocks) of a strip, with those of `count` tiles that are not taken token by token.
 template <typename Type>
-void DensePanel(const PackedTile* tiles, int64_t count, const StripRange& range, int64_t block, int64_t blocks) {
+void DensePanel(const PackedTile* tiles, int64_t count, const StripRange& range, int64_t strip, int64_t block,
+                int64_t blocks, BatchSums& sums) {
   using Packed = typename Type::Packed;
   constexpr int64_t kBlocks = Packed::kColumns / kPackedBlock, kStride = kPanelBlocks / kBlocks * Packed::kBytes;
   alignas(64) std::byte panel[kStripGroups * kStride];
   const int64_t next = static_cast<int64_t>(Type::At(range.group, range.rows, kPanelBlocks).head - range.group);
-  for (int64_t strip = range.strip0; strip < range.strip1; ++strip) {
-    for (int64_t i = 0; i < blocks; ++i) {
-      const std::byte* q = Type::At(range.group, range.rows, block + i).q;
-      const int64_t column = range.rows * Type::kBits / 8, share = kStripRows * Type::kBits / 8;
-      for (int64_t c = 0; c < kPackedBlock; ++c) {
-        const std::byte* p = q + next + c * column + strip * share;
-        for (int64_t b = 0; b < share; b += 64) Prefetch(p + b);
-      }
-      Regroup<Type>(range, strip, block + i, panel + i / kBlocks * Packed::kBytes, kStride);
+  for (int64_t i = 0; i < blocks; ++i) {
+    const std::byte* q = Type::At(range.group, range.rows, block + i).q;
+    const int64_t column = range.rows * Type::kBits / 8, share = kStripRows * Type::kBits / 8;
+    for (int64_t c = 0; c < kPackedBlock; ++c) {
+      const std::byte* p = q + next + c * column + strip * share;
+      for (int64_t b = 0; b < share; b += 64) Prefetch(p + b);
     }
-    for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
-      if (TokenByToken(*tile)) continue;
-      for (int v = 0; v < kStripGroups; ++v) {
-        PackedPieceOf<Packed>(*tile, {.w = panel + v * kStride,
-                                      .x = tile->x + block * TileTokens(tile->tokens) * kTokenBlockBytes,
-                                      .blocks = blocks / kBlocks,
-                                      .row = range.row + strip * kStripRows + v * kGroupRows,
-                                      .first = block == 0,
-                                      .last = block + blocks == tile->w.cols / kPackedBlock});
-      }
+    Regroup<Type>(range, strip, block + i, panel + i / kBlocks * Packed::kBytes, kStride);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    if (TokenByToken(tiles[i])) continue;
+    for (int v = 0; v < kStripGroups; ++v) {
+      PackedPieceOf<Packed>(tiles[i], {.w = panel + v * kStride,
+                                       .x = tiles[i].x + block * TileTokens(tiles[i].tokens) * kTokenBlockBytes,
+                                       .blocks = blocks / kBlocks,
+                                       .row = range.row + strip * kStripRows + v * kGroupRows,
+                                       .first = block == 0,
+                                       .last = block + blocks == tiles[i].w.cols / kPackedBlock,
+                                       .sums = sums.of[i][v]});
     }
   }
 }
@@ -400,8 +407,14 @@ void QuantisedStrips(const PackedTile* tiles, int64_t count, const StripRange& r
     for (int t = 0; t < tile->tokens; ++t) SparseToken<Type>(*tile, t, range);
   }
   const int64_t blocks = tiles->w.cols / kPackedBlock;
-  for (int64_t block = 0; dense && block < blocks; block += kPanelBlocks) {
-    DensePanel<Type>(tiles, count, range, block, Least(kPanelBlocks, blocks - block));
+  BatchSums sums;
+  for (int64_t strip = range.strip0; dense && strip < range.strip1; ++strip) {
+    for (int64_t i = 0; i < count; i += kBatchTiles) {
+      for (int64_t block = 0; block < blocks; block += kPanelBlocks) {
+        DensePanel<Type>(tiles + i, Least(kBatchTiles, count - i), range, strip, block,
+                         Least(kPanelBlocks, blocks - block), sums);
+      }
+    }
   }
 }
 
@@ -499,9 +512,10 @@ void SparseFloatToken(const PackedTile& tile, int t, const std::byte* w, int64_t
 /// Columns that go through all tiles before the next do: they stay in the first-level cache.
 constexpr int64_t kFloatPanel = 64;
 
-/// Columns [col, col + cols) of a strip with a tile of T tokens; sums stand in y in between.
+/// Columns [col, col + cols) of a strip with a tile of T tokens; sums [kStripRows · T] hold what goes from one panel to the
+/// next.
 template <DType type, int T>
-void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, int64_t col, int64_t cols) {
+void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, int64_t col, int64_t cols, float* sums) {
   constexpr int kVecs = kLanes == 16 ? 2 : 1;  // with up to 12 tokens, what the registers hold
   constexpr int64_t kColumnBytes = kStripRows * kFloatBytes<type>;
   const bool last = col + cols == tile.w.cols;
@@ -510,10 +524,7 @@ void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, in
     Vec sum[kVecs][T];
     TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
       TERN_UNROLL for (int i = 0; i < kVecs; ++i) {
-        const int64_t r = row + v + i * kLanes, rest = tile.w.rows - r;
-        const float* y = tile.y + t * tile.y_stride + r;
-        const bool there = col > 0 && t < tile.tokens;
-        sum[i][t] = there && rest >= kLanes ? Load(y) : there && rest > 0 ? Load(y, rest) : Zero();
+        sum[i][t] = col > 0 ? Load(sums + (v + i * kLanes) * T + t * kLanes) : Zero();
       }
     }
     const std::byte *p = w + col * kColumnBytes + v * kFloatBytes<type>, *x = tile.x + col * T * 4;
@@ -529,23 +540,27 @@ void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, in
       }
     }
     TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
-      if (t >= tile.tokens) break;
       TERN_UNROLL for (int i = 0; i < kVecs; ++i) {
-        StoreRows(tile, t, row + v + i * kLanes, last ? Finished(sum[i][t], scale) : sum[i][t]);
+        if (!last) {
+          Store(sums + (v + i * kLanes) * T + t * kLanes, sum[i][t]);
+        } else if (t < tile.tokens) {
+          StoreRows(tile, t, row + v + i * kLanes, Finished(sum[i][t], scale));
+        }
       }
     }
   }
 }
 
 template <DType type>
-void DenseFloatPanelOf(const PackedTile& tile, const std::byte* w, int64_t row, int64_t col, int64_t cols) {
+void DenseFloatPanelOf(const PackedTile& tile, const std::byte* w, int64_t row, int64_t col, int64_t cols,
+                       float* sums) {
   switch (ColumnTileTokens(tile.tokens)) {
-    case 2: return DenseFloatPanel<type, 2>(tile, w, row, col, cols);
-    case 4: return DenseFloatPanel<type, 4>(tile, w, row, col, cols);
-    case 6: return DenseFloatPanel<type, 6>(tile, w, row, col, cols);
-    case 8: return DenseFloatPanel<type, 8>(tile, w, row, col, cols);
-    case 10: return DenseFloatPanel<type, 10>(tile, w, row, col, cols);
-    case 12: return DenseFloatPanel<type, 12>(tile, w, row, col, cols);
+    case 2: return DenseFloatPanel<type, 2>(tile, w, row, col, cols, sums);
+    case 4: return DenseFloatPanel<type, 4>(tile, w, row, col, cols, sums);
+    case 6: return DenseFloatPanel<type, 6>(tile, w, row, col, cols, sums);
+    case 8: return DenseFloatPanel<type, 8>(tile, w, row, col, cols, sums);
+    case 10: return DenseFloatPanel<type, 10>(tile, w, row, col, cols, sums);
+    case 12: return DenseFloatPanel<type, 12>(tile, w, row, col, cols, sums);
   }
 }
 
@@ -557,9 +572,13 @@ void FloatStrip(const PackedTile* tiles, int64_t count, int64_t strip) {
   for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
     for (int t = 0; t < tile->tokens && TokenByToken(*tile); ++t) SparseFloatToken<type>(*tile, t, w, row);
   }
-  for (int64_t col = 0; col < all; col += kFloatPanel) {
-    for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
-      if (!TokenByToken(*tile)) DenseFloatPanelOf<type>(*tile, w, row, col, Least(kFloatPanel, all - col));
+  alignas(64) float sums[kBatchTiles][kStripRows * kMostColumnTileTokens];
+  for (int64_t tile = 0; tile < count; tile += kBatchTiles) {
+    for (int64_t col = 0; col < all; col += kFloatPanel) {
+      for (int64_t i = 0; i < Least(kBatchTiles, count - tile); ++i) {
+        if (TokenByToken(tiles[tile + i])) continue;
+        DenseFloatPanelOf<type>(tiles[tile + i], w, row, col, Least(kFloatPanel, all - col), sums[i]);
+      }
     }
   }
 }

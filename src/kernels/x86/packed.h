@@ -188,7 +188,8 @@ struct Piece {
   const std::byte* x;        ///< of the tile, at the same column
   int64_t blocks;            ///< of the type's columns
   int64_t row;
-  bool first, last;          ///< of the pieces of these rows; in between, their sums stand in y
+  bool first = true, last = true;  ///< of the pieces of these rows
+  float* sums = nullptr;     ///< what goes from one piece to the next: kParts · T registers
 };
 
 /// Calls fn(part, t, y, rest) for each register of sums of a tile's real tokens: y has `rest` rows from there on.
@@ -212,9 +213,9 @@ void PackedPiece(const PackedTile& tile, const Piece& piece) {
     TERN_UNROLL for (int t = 0; t < T; ++t) sums[part][t] = Zero();
   }
   if (!piece.first) {
-    ForEachSum<T>(tile, piece.row, [&](int part, int t, const float* y, int64_t rest) __attribute__((always_inline)) {
-      sums[part][t] = rest >= kLanes ? Load(y) : Load(y, rest);
-    });
+    TERN_UNROLL for (int part = 0; part < kParts; ++part) {
+      TERN_UNROLL for (int t = 0; t < T; ++t) sums[part][t] = Load(piece.sums + (part * T + t) * kLanes);
+    }
   }
   for (int64_t block = 0; block < piece.blocks; ++block) {
     if constexpr (T <= 4) {
@@ -224,7 +225,13 @@ void PackedPiece(const PackedTile& tile, const Piece& piece) {
     p += Type::kBytes;
     x += T * kTokenBlockBytes * (Type::kColumns / kPackedBlock);
   }
-  const Vec scale = Set(piece.last ? tile.scale : 1.0f);
+  if (!piece.last) {
+    TERN_UNROLL for (int part = 0; part < kParts; ++part) {
+      TERN_UNROLL for (int t = 0; t < T; ++t) Store(piece.sums + (part * T + t) * kLanes, sums[part][t]);
+    }
+    return;
+  }
+  const Vec scale = Set(tile.scale);
   ForEachSum<T>(tile, piece.row, [&](int part, int t, float* y, int64_t rest) __attribute__((always_inline)) {
     const Vec result = scale * sums[part][t];
     if (rest >= kLanes) {
@@ -258,7 +265,7 @@ void PackedOf(const PackedTile& tile, int64_t group0, int64_t group1) {
   const int64_t blocks = tile.w.cols / Type::kColumns;
   for (int64_t group = group0; group < group1; ++group) {
     PackedPieceOf<Type>(tile, {.w = tile.w.data + group * blocks * Type::kBytes, .x = tile.x, .blocks = blocks,
-                               .row = group * kGroupRows, .first = true, .last = true});
+                               .row = group * kGroupRows});
   }
 }
 
