@@ -19,6 +19,7 @@ enum class StatusCode : uint8_t {
   kIo,               ///< the operating system refused: errno's text is in the message
   kExhausted,        ///< out of memory, disk or another bounded resource
   kCancelled,        ///< stopped on request
+  kUnavailable,      ///< not now (full, stopping, gone): trying again later may work
 };
 
 /// Success, or a code with a message for a person. Cheap to return; thread-compatible.
@@ -49,6 +50,7 @@ inline Status Unsupported(std::string m) { return {StatusCode::kUnsupported, std
 inline Status IoError(std::string m) { return {StatusCode::kIo, std::move(m)}; }
 inline Status Exhausted(std::string m) { return {StatusCode::kExhausted, std::move(m)}; }
 inline Status Cancelled(std::string m) { return {StatusCode::kCancelled, std::move(m)}; }
+inline Status Unavailable(std::string m) { return {StatusCode::kUnavailable, std::move(m)}; }
 
 /// A value or the Status that says why there is none. `*result` on an error is a programming mistake.
 template <typename T>

@@ -1,0 +1,148 @@
+// Continuous batching: one thread owns the model's passes, and generations join and leave its batch at any
+// step.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "infer/generator.h"
+#include "infer/sampler.h"
+#include "infer/session.h"
+#include "infer/state_cache.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace tern {
+
+/// What an answer wants. Plain data.
+struct EngineRequest {
+  /// Whose kept states it may begin from and whose the ones it leaves are; nobody else ever sees them.
+  std::string owner = {};
+  /// The text so far, from its very beginning, or, with `from`, what follows there.
+  std::vector<int32_t> prompt = {};
+  /// A place to go on from; the prompt may then be empty if the place has logits. Null: the longest kept
+  /// beginning of the prompt, or an empty state.
+  std::shared_ptr<const KeptState> from = nullptr;
+  SamplingOptions sampling = {};
+  GenerateOptions generate = {};  ///< `constraint`: every choice gets a copy
+  int choices = 1;        ///< continuations of the one prompt; choice i is sampled with `sampling.seed` + i
+  int top_logprobs = -1;  ///< of how many tokens each event tells; −1: no log-probabilities at all
+  bool prompt_logprobs = false;  ///< log-probabilities of the prompt's own tokens (it is then read in full)
+  bool keep_states = false;      ///< hand back the place where each choice ends
+  bool cache = true;             ///< look for kept beginnings and leave some
+};
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob =
+      0;  ///< natural, of the model's own distribution (temperature 1, no filter, penalty or grammar)
+};
+
+/// A token that was sampled, or one of the prompt.
+struct TokenReport {
+  TokenLogprob chosen = {};
+  std::vector<TokenLogprob> top = {};  ///< the most probable first
+};
+
+struct PromptRead {
+  int64_t tokens = 0;  ///< of the whole text before the answer
+  int64_t cached = 0;  ///< of them not read again
+  std::vector<TokenReport> logprobs =
+      {};  ///< with prompt_logprobs: of tokens 1, 2, … (nothing comes before the first)
+};
+
+struct AnswerPiece {
+  int choice = 0;
+  std::string text = {};                 ///< that became certain: whole characters, never part of a stop text
+  std::vector<TokenReport> tokens = {};  ///< with top_logprobs ≥ 0: those whose text this piece completes
+  int64_t generated = 0;                 ///< tokens so far
+};
+
+struct AnswerEnd {
+  int choice = 0;
+  Status status = {};  ///< the answer is as far as it came when not ok
+  StopReason reason = StopReason::kLength;
+  int64_t generated = 0;
+  std::shared_ptr<const KeptState> state = {};  ///< with keep_states: having read just what was shown
+};
+
+/// Hears of one request. Called on the engine's thread, in this order: OnPrompt, OnPiece…, one OnEnd per
+/// choice; or OnEnd alone. Calls must return at once (hand the data over).
+class EngineListener {
+ public:
+  virtual ~EngineListener() = default;
+  virtual void OnPrompt(PromptRead read) = 0;
+  virtual void OnPiece(AnswerPiece piece) = 0;
+  virtual void OnEnd(AnswerEnd end) = 0;
+};
+
+/// What a text means to the model, as one vector (docs/embeddings.md).
+struct EmbeddingResult {
+  Status status = {};
+  std::vector<float> vector = {};  ///< of length 1
+  int64_t tokens = 0;
+};
+
+struct EngineOptions {
+  int max_batch = 64;   ///< answers that are written at once
+  int max_queue = 256;  ///< requests that wait beyond them; more are refused (kUnavailable)
+  int64_t prompt_chunk =
+      64;  ///< tokens of prompts that one step reads at most: the time between two tokens of others
+  int64_t snapshot_every = 1024;  ///< tokens of a prompt between places that are kept for others to begin at
+};
+
+/// For the metrics; all counts since the start.
+struct EngineStats {
+  int64_t waiting = 0, reading = 0,
+          writing = 0;  ///< requests in the queue, prompts being read, answers being written
+  int64_t requests = 0, refused = 0, cancelled = 0, failed = 0;
+  int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  int64_t steps = 0;        ///< forward passes
+  double busy_seconds = 0;  ///< in them
+};
+
+/// Thread-safe. Destroying it cancels what still runs.
+class Engine {
+ public:
+  /// A handle on a submitted request.
+  using Ticket = uint64_t;
+
+  /// `cache` may be null and may be shared by engines of the same model.
+  Engine(std::shared_ptr<const Model> model, std::shared_ptr<const Tokenizer> tokenizer,
+         std::shared_ptr<StateCache> cache, const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Queues a request. Fails at once for tokens outside the vocabulary, options out of range, an empty text,
+  /// a place of another model, and kUnavailable when the queue is full or the engine is stopping.
+  Result<Ticket> Submit(EngineRequest request, std::shared_ptr<EngineListener> listener);
+  /// The answer ends with StopReason::kCancelled before the next step; its listener is still told. Unknown
+  /// tickets are ignored (it may have ended already).
+  void Cancel(Ticket ticket);
+
+  /// Queues a text for its embedding; the callback is called on the engine's thread.
+  Result<Ticket> Embed(std::string owner, std::vector<int32_t> tokens,
+                       std::function<void(EmbeddingResult)> done);
+
+  /// Takes no more requests, and waits until all have ended or `deadline` has passed; then cancels the rest.
+  /// True when nothing had to be cancelled.
+  bool Drain(std::chrono::steady_clock::time_point deadline);
+
+  EngineStats stats() const;
+  const Model& model() const;
+  const Tokenizer& tokenizer() const;
+  const EngineOptions& options() const;
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace tern

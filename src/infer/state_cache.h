@@ -1,0 +1,83 @@
+// Kept states: beginnings of texts that others may start from, and conversations that people come back to.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "model/model.h"
+
+namespace tern {
+
+/// A place in a text: everything that a generation needs to go on there. Immutable once shared.
+struct KeptState {
+  std::vector<int32_t> tokens;  ///< all that were read
+  State state;
+  std::vector<float> logits;  ///< [V] after the last token, or empty where the next token is known to follow
+};
+
+struct StateCacheOptions {
+  uint64_t memory_bytes = uint64_t{1} << 30;  ///< for states in memory
+  std::string folder = {};  ///< where states go that memory has no room for; empty: they are forgotten
+  uint64_t disk_bytes = uint64_t{8} << 30;  ///< for states in the folder; the least recently used go first
+};
+
+/// A named state, as lists show it.
+struct StateInfo {
+  std::string id = {};      ///< "st_…": unguessable, never reused
+  std::string parent = {};  ///< the state it was forked from or continues, or empty
+  std::string note = {};    ///< free text of the program (a title, a session's name)
+  int64_t tokens = 0;
+  uint64_t bytes = 0;
+  int64_t created = 0, used = 0;  ///< Unix seconds
+  bool in_memory = false;
+};
+
+struct StateCacheStats {
+  uint64_t memory_bytes = 0, disk_bytes = 0;
+  int64_t states = 0, named = 0;
+  int64_t hits = 0, misses = 0, disk_reads = 0, disk_writes = 0, evictions = 0, corrupt = 0;
+};
+
+/// States of one model by owner. Two kinds share the budgets: unnamed ones, found by the tokens they have
+/// read (a tree of prefixes per owner), which are forgotten when room is needed; and named ones, which stay
+/// until they are deleted (they move to the folder when memory has no room; without a folder, keeping one
+/// that has no room fails). Nothing of one owner is ever given, listed or hinted at to another.
+///
+/// Thread-safe. Files are written whole or not at all and checked by hash when read; a damaged one is set
+/// aside, counted and as if it had never been. After a restart (or a kill) all that was on disk is there
+/// again; Flush writes out the rest.
+class StateCache {
+ public:
+  /// `model_hash`: Model::Hash(); states of other models in the folder are left alone.
+  static Result<std::shared_ptr<StateCache>> Open(const StateCacheOptions& options, const ModelConfig& config,
+                                                  std::string model_hash);
+  virtual ~StateCache() = default;
+
+  /// The longest kept beginning of `tokens`. One of all the tokens counts only if it has logits. Null: none.
+  virtual std::shared_ptr<const KeptState> Find(std::string_view owner, std::span<const int32_t> tokens) = 0;
+  /// Keeps a place under its tokens; one that is there already is only marked as used (and given logits if it
+  /// had none).
+  virtual void Keep(std::string_view owner, std::shared_ptr<const KeptState> state) = 0;
+
+  /// Gives a place a name.
+  virtual Result<StateInfo> Save(std::string_view owner, std::shared_ptr<const KeptState> state,
+                                 std::string parent, std::string note) = 0;
+  virtual std::vector<StateInfo> List(std::string_view owner) = 0;
+  /// kNotFound for unknown ids and for those of other owners alike.
+  virtual Result<StateInfo> Info(std::string_view owner, std::string_view id) = 0;
+  virtual Result<std::shared_ptr<const KeptState>> Fetch(std::string_view owner, std::string_view id) = 0;
+  virtual Status Delete(std::string_view owner, std::string_view id) = 0;
+
+  /// Writes named states that are only in memory, and as many recent unnamed ones as the disk's budget
+  /// allows.
+  virtual Status Flush() = 0;
+  virtual StateCacheStats stats() const = 0;
+};
+
+}  // namespace tern
