@@ -1,6 +1,6 @@
 // Speed of the kernels, level by level. Build with -DTERN_BENCH=ON and the release preset:
 //   kernels_bench --benchmark_filter='matmul/avx512/f16'
-// Arguments: matmul/LEVEL/TYPE/T (2048×2048, one thread), front/TYPE/T (MatMul on all threads),
+// Arguments: matmul/LEVEL/TYPE/T (2048×2048, one thread), packed/LEVEL/TYPE/T (256×2048), front/TYPE/T (MatMul on all threads),
 // wkvG/LEVEL/N/T.
 #include <benchmark/benchmark.h>
 
@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/ops.h"
+#include "kernels/packing.h"
 #include "tensor/quant.h"
 
 namespace tern::kernels {
@@ -92,6 +93,26 @@ void MatMulKernel(State& state, const KernelTable& table, DType type) {
   Report(state, *p);
 }
 
+/// Packed weights from the cache (256 × 2048), one tile of tokens: what the instructions themselves can do.
+void PackedKernel(State& state, const KernelTable& table, DType type) {
+  constexpr int64_t kRows = 256;
+  const auto T = static_cast<int>(state.range(0));
+  const auto p = MakeProduct(type, kRows, kSide, T, 1);
+  MatrixView w = p->jobs.front().w;
+  std::vector<std::byte> packed(static_cast<size_t>(PackedBytes(type, kRows, kSide)));
+  Pack(w, 0, kRows / kGroupRows, packed.data());
+  w.data = packed.data(), w.layout = Layout::kPacked;
+  std::vector<std::byte> x(static_cast<size_t>(TileTokens(T) * kTokenBlockBytes * kSide / kPackedBlock));
+  for (int t = 0; t < T; ++t) table.quantise_token(p->x.data() + t * kSide, kSide, x.data(), TileTokens(T), t);
+  const PackedTile tile = {.w = w, .x = x.data(), .tokens = T, .y = p->y.data(), .y_stride = kRows};
+  for (auto _ : state) {
+    table.packed_matmul(tile, 0, kRows / kGroupRows);
+    benchmark::ClobberMemory();
+  }
+  state.counters["MACS"] = Counter(static_cast<double>(kRows * kSide * T), Counter::kIsIterationInvariantRate);
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(packed.size()));
+}
+
 void MatMulFront(State& state, DType type) {
   const int64_t T = state.range(0);
   const auto p = MakeProduct(type, kSide, kSide, T, Copies(T));
@@ -162,6 +183,11 @@ void RegisterLevel(const KernelTable& table) {
     auto* b = benchmark::RegisterBenchmark(("matmul/" + level + "/" + std::string(tern::Name(type))).c_str(),
                                            [&table, type](State& s) { MatMulKernel(s, table, type); });
     for (int64_t T : {1, 2, 4, 8, 16, 24, 32, 64, 512}) b->Arg(T);
+  }
+  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K}) {
+    auto* b = benchmark::RegisterBenchmark(("packed/" + level + "/" + std::string(tern::Name(type))).c_str(),
+                                           [&table, type](State& s) { PackedKernel(s, table, type); });
+    for (int64_t T : {1, 4, 8, 16}) b->Arg(T);
   }
   add("wkv4", [&table](State& s) { Wkv4Kernel(s, table); })->Arg(1)->Arg(256);
   add("wkv6", [&table](State& s) { Wkv6Kernel(s, table); })->Arg(1)->Arg(256);

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "cli/bench_files.h"
@@ -18,14 +19,10 @@
 #include "cli/common.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
+#include "kernels/ops.h"
 
 namespace tern {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // --- memory of this process
 // -----------------------------------------------------------------------------------------------
@@ -91,6 +88,22 @@ Result<double> Decode(const Model& model, const std::vector<int32_t>& text, int6
     return Corrupt("the model's logits are not finite");
   }
   return static_cast<double>(sequences * steps) / seconds;
+}
+
+/// Bytes of weights that a token of the text reads, on average: the columns of hidden units at zero are not.
+Result<double> BytesReadPerToken(const Model& model, const std::vector<int32_t>& text) {
+  State state = model.NewState();
+  Workspace workspace;
+  kernels::SparseReads reads;
+  workspace.CountSparseReads(&reads);
+  std::vector<float> logits;
+  for (const int32_t& token : text) {
+    Batch batch;
+    batch.Add({&token, 1}, &state, Logits::kLast);
+    TERN_RETURN_IF_ERROR(model.Forward(batch, workspace, &logits));
+  }
+  const double unread = static_cast<double>(reads.dense_bytes) - static_cast<double>(reads.read_bytes);
+  return static_cast<double>(model.footprint().bytes_per_token) - unread / static_cast<double>(text.size());
 }
 
 /// Reads a prompt of tokens from all over the vocabulary, as `tern generate` does; tokens per second.
@@ -175,6 +188,7 @@ class Bench {
                             ? std::filesystem::file_size(file.path, ignored)
                             : file.footprint.weight_bytes;
       TERN_ASSIGN_OR_RETURN(texts_[index], OwnText(model, options_.generate + 1));
+      TERN_ASSIGN_OR_RETURN(file.bytes_read_per_token, BytesReadPerToken(*model, texts_[index]));
     }
     for (CaseMeasured& c : measured_.cases) {
       if (c.file != index) continue;

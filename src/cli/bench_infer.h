@@ -51,6 +51,7 @@ struct FileMeasured {
   uint64_t file_bytes = 0;
   ModelConfig config = {};
   Footprint footprint = {};
+  double bytes_read_per_token = 0;  ///< the footprint's, less what the zeros of sparse inputs leave unread
   Series load_seconds = {};
   std::optional<uint64_t> peak_memory =
       {};  ///< resident bytes of the process, one sequence; nothing where Linux doesn't tell

@@ -13,16 +13,12 @@
 #include <unistd.h>
 #endif
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/parallel.h"
 
 namespace tern {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // --- memory
 // -----------------------------------------------------------------------------------------------

@@ -23,10 +23,9 @@ Series Scaled(const Series& series, double factor) {
   return scaled;
 }
 
-/// Of the memory's limit, bytes per token ÷ bandwidth, that decoding reaches.
+/// Of the memory's limit, bytes really read per token ÷ bandwidth, that decoding reaches.
 Series ShareOfBandwidth(const InferMeasured& m, const CaseMeasured& c) {
-  const auto bytes = static_cast<double>(m.files[c.file].footprint.bytes_per_token);
-  return Scaled(c.decode, bytes).Over(m.machines[c.machine].bandwidth);
+  return Scaled(c.decode, m.files[c.file].bytes_read_per_token).Over(m.machines[c.machine].bandwidth);
 }
 
 Series PrefillRate(const InferBenchOptions& options, const InferMeasured& m, const CaseMeasured& c) {
@@ -67,6 +66,7 @@ Json FileReport(const InferBenchOptions& options, const FileMeasured& file) {
   report["parameters"] = file.footprint.parameters;
   report["file_bytes"] = file.file_bytes;
   report["bytes_per_token"] = file.footprint.bytes_per_token;
+  report["bytes_read_per_token"] = file.bytes_read_per_token;
   report["flop_per_token"] = file.footprint.flop_per_token;
   report["state_bytes"] = file.footprint.state_bytes;
   report["load_seconds"] = Spread(file.load_seconds);
@@ -193,13 +193,15 @@ void PrintMachine(const InferMeasured& m) {
 }
 
 void PrintFiles(const InferMeasured& m) {
-  Table table({"type", "file", "read per token", "load, s", "peak memory", "of the file"});
+  Table table(
+      {"type", "file", "weights per token", "read per token", "load, s", "peak memory", "of the file"});
   for (const FileMeasured& file : m.files) {
     const auto of_file = [&](uint64_t bytes) {
       return fmt::format("{:.2f} ×", static_cast<double>(bytes) / static_cast<double>(file.file_bytes));
     };
     table.Add({file.type, HumanBytes(file.file_bytes), HumanBytes(file.footprint.bytes_per_token),
-               Shown(file.load_seconds), file.peak_memory ? HumanBytes(*file.peak_memory) : "?",
+               HumanBytes(static_cast<uint64_t>(file.bytes_read_per_token)), Shown(file.load_seconds),
+               file.peak_memory ? HumanBytes(*file.peak_memory) : "?",
                file.peak_memory ? of_file(*file.peak_memory) : "?"});
   }
   table.Print();

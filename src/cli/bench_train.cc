@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "base/parallel.h"
+#include "base/random.h"
 #include "cli/common.h"
 #include "train/matrix_rate.h"
 #include "train/trainer.h"
@@ -23,9 +24,7 @@ class RandomTokens final : public train::TokenData {
   std::span<const int64_t> documents() const override { return {&start_, 1}; }
   void Read(int64_t begin, std::span<int32_t> out) const override {
     for (size_t i = 0; i < out.size(); ++i) {
-      uint64_t z = (static_cast<uint64_t>(begin) + i + 1) * 0x9e3779b97f4a7c15u;
-      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-      out[i] = static_cast<int32_t>((z >> 33) % vocab_);
+      out[i] = static_cast<int32_t>(Mix64((static_cast<uint64_t>(begin) + i + 1) * kGoldenStep) % vocab_);
     }
   }
 

@@ -74,7 +74,7 @@ void Multiply(const Pass& pass, std::initializer_list<Product> products) {
                     .y_stride = p.w.rows(),
                     .T = pass.T,
                     .scale = p.w.scale,
-                    .reads = &pass.workspace.sparse_reads()});
+                    .reads = pass.workspace.sparse_reads()});
   }
   kernels::MatMul(jobs);
 }

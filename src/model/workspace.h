@@ -33,9 +33,10 @@ class Workspace {
     int64_t used_;
   };
 
-  /// What this workspace's passes over single tokens read of matrices with sparse inputs: counts up.
-  kernels::SparseReads& sparse_reads() { return sparse_reads_; }
-  const kernels::SparseReads& sparse_reads() const { return sparse_reads_; }
+  /// From here on, `reads` counts what passes over single tokens read of matrices with sparse inputs (null: nothing
+  /// does; counting costs another look at every activation). It must outlive them.
+  void CountSparseReads(kernels::SparseReads* reads) { sparse_reads_ = reads; }
+  kernels::SparseReads* sparse_reads() const { return sparse_reads_; }
 
   /// Bytes held.
   int64_t Bytes() const;
@@ -51,7 +52,7 @@ class Workspace {
   std::vector<Block> blocks_;
   size_t block_ = 0;   ///< the block being filled
   int64_t used_ = 0;   ///< floats taken from it
-  kernels::SparseReads sparse_reads_;
+  kernels::SparseReads* sparse_reads_ = nullptr;
 };
 
 }  // namespace tern

@@ -7,15 +7,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/random.h"
 
 namespace tern::train {
 namespace {
-
-double SecondsSince(std::chrono::steady_clock::time_point t) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
-}
 
 /// Another seed for every step and row that a micro-batch begins with.
 uint64_t DropoutSeed(uint64_t seed, int64_t step, int64_t row) {

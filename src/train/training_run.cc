@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "train/loss_chart.h"
 #include "train/matrix_rate.h"
@@ -16,12 +17,9 @@
 namespace tern::train {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr double kSmoothing = 0.98;     ///< of the loss, per step
 constexpr double kRateSmoothing = 0.9;  ///< of the speed shown
 constexpr double kSecondsBetweenDrawings = 15;
-
-double SecondsSince(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
 
 class Run {
  public:

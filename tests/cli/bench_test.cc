@@ -66,6 +66,17 @@ void ExpectProportional(const nlohmann::json& a, const nlohmann::json& b, double
   }
 }
 
+TEST_F(BenchTest, CountsWhatATokenReallyReads) {
+  // 128 rows are a whole strip of columns, and random models have about half of their hidden units at zero.
+  const auto file =
+      RunJson({"--random", "rwkv7:2x128x256", "--type", "f16", "--batch", "1"}).at("files").at(0);
+  const double ffn_value = 2.0 * 128 * file.at("ffn_width").get<double>() * 2;
+  const double unread =
+      file.at("bytes_per_token").get<double>() - file.at("bytes_read_per_token").get<double>();
+  EXPECT_GT(unread, 0.3 * ffn_value);
+  EXPECT_LT(unread, 0.7 * ffn_value);
+}
+
 TEST_F(BenchTest, MeasuresEveryTypeAndThreadCountInEveryRound) {
   const auto json = RunJson({"--random", "rwkv7:2x64x256", "--type", "f32,q8_0", "--threads", "1,2",
                              "--batch", "1,3", "--repeat", "2"});
@@ -80,6 +91,7 @@ TEST_F(BenchTest, MeasuresEveryTypeAndThreadCountInEveryRound) {
     EXPECT_EQ(file.at("width"), 64);
     EXPECT_EQ(file.at("vocabulary"), 256);
     EXPECT_GT(file.at("file_bytes"), file.at("bytes_per_token"));
+    EXPECT_LE(file.at("bytes_read_per_token"), file.at("bytes_per_token"));
     EXPECT_GT(file.at("peak_memory_bytes"), 0);
     ExpectSpread(file.at("load_seconds"), 2);
   }
@@ -95,7 +107,7 @@ TEST_F(BenchTest, MeasuresEveryTypeAndThreadCountInEveryRound) {
     ExpectSpread(decode.at("tokens_per_second"), 2);
     for (size_t round = 0; round < 2; ++round) {
       const double bandwidth = machine.at("bandwidth_bytes_per_second").at("rounds")[round];
-      const double limit = bandwidth / file.at("bytes_per_token").get<double>();
+      const double limit = bandwidth / file.at("bytes_read_per_token").get<double>();
       const double rate = decode.at("tokens_per_second").at("rounds")[round];
       EXPECT_NEAR(decode.at("share_of_bandwidth").at("rounds")[round].get<double>() / (rate / limit), 1,
                   1e-12);

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "kernels/ops.h"
+#include "kernels/packing.h"
 #include "tensor/quant.h"
 
 namespace tern::kernels {
@@ -104,5 +105,32 @@ class StoredMatrix {
   int64_t rows_, cols_;
   std::vector<std::byte> bytes_;
 };
+
+/// A matrix in another layout, at an odd address: nothing may depend on alignment.
+class Laid {
+ public:
+  Laid(const MatrixView& rows, Layout layout) : view_(rows) {
+    const bool columns = layout == Layout::kColumns;
+    bytes_.resize(static_cast<size_t>((columns ? ColumnBytes : PackedBytes)(rows.dtype, rows.rows, rows.cols)) + 1);
+    view_.data = bytes_.data() + 1;
+    view_.layout = layout;
+    const int64_t group = columns ? ColumnGroupRows(rows.dtype, rows.rows) : kGroupRows;
+    (columns ? PackColumns : Pack)(rows, 0, (rows.rows + group - 1) / group, bytes_.data() + 1);
+  }
+  const MatrixView& view() const { return view_; }
+
+ private:
+  MatrixView view_;
+  std::vector<std::byte> bytes_;
+};
+
+/// Tokens as a tile of integers, by one level's quantiser.
+inline std::vector<std::byte> IntegerTile(const KernelTable& table, const Row& x, int tokens) {
+  const int64_t cols = x.size() / tokens;
+  const int T = TileTokens(tokens);
+  std::vector<std::byte> tile(static_cast<size_t>(T * kTokenBlockBytes * cols / kPackedBlock));
+  for (int t = 0; t < tokens; ++t) table.quantise_token(x.data() + t * cols, cols, tile.data(), T, t);
+  return tile;
+}
 
 }  // namespace tern::kernels

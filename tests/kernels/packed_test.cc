@@ -13,30 +13,6 @@ namespace {
 constexpr DType kTypes[] = {DType::kQ8_0, DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
                             DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 
-class PackedMatrix {
- public:
-  explicit PackedMatrix(const MatrixView& rows) : view_(rows) {
-    bytes_.resize(static_cast<size_t>(PackedBytes(rows.dtype, rows.rows, rows.cols)) + 1);
-    Pack(rows, 0, (rows.rows + kGroupRows - 1) / kGroupRows, bytes_.data() + 1);
-    view_.data = bytes_.data() + 1;  // an odd address: nothing may depend on alignment
-    view_.layout = Layout::kPacked;
-  }
-  const MatrixView& view() const { return view_; }
-
- private:
-  MatrixView view_;
-  std::vector<std::byte> bytes_;
-};
-
-/// Tokens as a tile, by one level's quantiser.
-std::vector<std::byte> TileOf(const KernelTable& table, const Row& x, int tokens) {
-  const int64_t cols = x.size() / tokens;
-  const int T = TileTokens(tokens);
-  std::vector<std::byte> tile(static_cast<size_t>(T * kTokenBlockBytes * cols / kPackedBlock));
-  for (int t = 0; t < tokens; ++t) table.quantise_token(x.data() + t * cols, cols, tile.data(), T, t);
-  return tile;
-}
-
 Row Product(const KernelTable& table, const MatrixView& w, const std::vector<std::byte>& x, int tokens,
             float scale = 1.0f) {
   Row y = Row::Filled(tokens * w.rows, 3.0f);
@@ -57,7 +33,7 @@ TEST(Packing, HoldsEveryWeightOfEveryType) {
       SCOPED_TRACE(std::string(tern::Name(type)) + ", " + std::to_string(rows) + " rows");
       constexpr int64_t kCols = 512;
       const StoredMatrix w(random, type, rows, kCols);
-      const PackedMatrix packed(w.view());
+      const Laid packed(w.view(), Layout::kPacked);
       const ref::PackedType traits = ref::PackedTypeOf(type);
       const int64_t group_bytes = PackedBytes(type, kGroupRows, kCols);
       for (int64_t r = 0; r < rows; ++r) {
@@ -92,7 +68,7 @@ TEST_P(Packed, QuantisesActivationsLikeTheOracle) {
     for (double scale : {1.0, 1e-20, 1e-31, 1e-38, 1e30}) {
       Row x = Row::Normal(random, tokens * 96, scale);
       std::fill_n(x.data() + 32, 32, 0.0f);  // a block of zeros
-      EXPECT_EQ(TileOf(table(), x, tokens), TileOf(oracle(), x, tokens)) << tokens << " tokens of " << scale;
+      EXPECT_EQ(IntegerTile(table(), x, tokens), IntegerTile(oracle(), x, tokens)) << tokens << " tokens of " << scale;
     }
   }
 }
@@ -101,7 +77,7 @@ TEST_P(Packed, ActivationsKeepSevenBits) {
   Random random(3);
   SCOPED_TRACE("seed 3");
   const Row x = Row::Normal(random, 640);
-  const std::vector<std::byte> tile = TileOf(table(), x, 1);
+  const std::vector<std::byte> tile = IntegerTile(table(), x, 1);
   for (int64_t block = 0; block < 20; ++block) {
     const ref::TileBlock b = ref::BlockOfTile(tile.data(), 1, block);
     const float d = ref::LoadAs<float>(b.d(0));
@@ -123,10 +99,10 @@ TEST_P(Packed, GivesTheOraclesBits) {
   for (DType type : kTypes) {
     for (int64_t rows : {5, 16, 27}) {
       const StoredMatrix w(random, type, rows, 768);
-      const PackedMatrix packed(w.view());
+      const Laid packed(w.view(), Layout::kPacked);
       for (int tokens = 1; tokens <= kMostTileTokens; ++tokens) {
         const Row x = Row::Normal(random, tokens * 768);
-        const std::vector<std::byte> tile = TileOf(oracle(), x, tokens);
+        const std::vector<std::byte> tile = IntegerTile(oracle(), x, tokens);
         ASSERT_TRUE(Product(table(), packed.view(), tile, tokens, 0.5f) ==
                     Product(oracle(), packed.view(), tile, tokens, 0.5f))
             << tern::Name(type) << ", " << rows << " rows, " << tokens << " tokens";
@@ -146,8 +122,8 @@ TEST_P(Packed, ExtremeIntegersDoNotOverflow) {
       for (int64_t r = 0; r < 16; ++r) {
         QuantizeRow(type, weights.data() + r * 256, stored.data() + static_cast<size_t>(r) * *RowBytes(type, 256), 256);
       }
-      const PackedMatrix packed({type, 16, 256, stored.data()});
-      const std::vector<std::byte> tile = TileOf(oracle(), x, 1);
+      const Laid packed({type, 16, 256, stored.data()}, Layout::kPacked);
+      const std::vector<std::byte> tile = IntegerTile(oracle(), x, 1);
       ASSERT_TRUE(Product(table(), packed.view(), tile, 1) == Product(oracle(), packed.view(), tile, 1))
           << tern::Name(type) << ", " << sign;
     }
@@ -161,9 +137,9 @@ TEST_P(Packed, ProductIsNearTheExactOne) {
   SCOPED_TRACE("seed 6");
   for (DType type : kTypes) {
     const StoredMatrix w(random, type, 20, 1024);
-    const PackedMatrix packed(w.view());
+    const Laid packed(w.view(), Layout::kPacked);
     const Row x = Row::Normal(random, 1024);
-    const Row y = Product(table(), packed.view(), TileOf(table(), x, 1), 1);
+    const Row y = Product(table(), packed.view(), IntegerTile(table(), x, 1), 1);
     for (int64_t r = 0; r < 20; ++r) {
       const std::vector<float> row = w.Expanded(r);
       double exact = 0, squares = 0;
@@ -181,11 +157,11 @@ TEST_P(Packed, OneBadTokenSpoilsNoOther) {
   Random random(7);
   SCOPED_TRACE("seed 7");
   const StoredMatrix w(random, DType::kQ4_1, 16, 64);
-  const PackedMatrix packed(w.view());
+  const Laid packed(w.view(), Layout::kPacked);
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Row x = Row::Normal(random, 5 * 64);
     x[2 * 64 + 40] = bad;
-    const Row y = Product(table(), packed.view(), TileOf(table(), x, 5), 5);
+    const Row y = Product(table(), packed.view(), IntegerTile(table(), x, 5), 5);
     for (int t = 0; t < 5; ++t) {
       for (int64_t o = 0; o < 16; ++o) ASSERT_EQ(std::isnan(y[t * 16 + o]), t == 2) << t << ", " << o;
     }
@@ -200,7 +176,7 @@ TEST_P(Packed, TokensResultDependsNeitherOnItsBatchNorOnThreads) {
   for (DType type : {DType::kQ8_0, DType::kQ5_1, DType::kQ6_K}) {
     constexpr int64_t kRows = 150, kCols = 512, kMost = 90;
     const StoredMatrix w(random, type, kRows, kCols), plain(random, DType::kF16, 3, kCols);
-    const PackedMatrix packed(w.view());
+    const Laid packed(w.view(), Layout::kPacked);
     const Row x = Row::Normal(random, kMost * kCols);
     Row one_by_one(kMost * kRows);
     for (int64_t t = 0; t < kMost; ++t) {

@@ -21,25 +21,6 @@ constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
 
 int64_t Strips(const MatrixView& w) { return (w.rows + kStripRows - 1) / kStripRows; }
 
-/// The matrix in another layout, at an odd address: nothing may depend on alignment.
-class Laid {
- public:
-  Laid(const MatrixView& rows, Layout layout) : view_(rows) {
-    const bool columns = layout == Layout::kColumns;
-    bytes_.resize(
-        static_cast<size_t>((columns ? ColumnBytes : PackedBytes)(rows.dtype, rows.rows, rows.cols)) + 1);
-    view_.data = bytes_.data() + 1;
-    view_.layout = layout;
-    const int64_t group = columns ? ColumnGroupRows(rows.dtype, rows.rows) : kGroupRows;
-    (columns ? PackColumns : Pack)(rows, 0, (rows.rows + group - 1) / group, bytes_.data() + 1);
-  }
-  const MatrixView& view() const { return view_; }
-
- private:
-  MatrixView view_;
-  std::vector<std::byte> bytes_;
-};
-
 /// Activations as squared ReLUs leave them: not negative, and most of them zero. `zeros`: their share.
 Row SparseRow(Random& random, int64_t n, double zeros) {
   Row x = Row::Normal(random, n);
@@ -50,12 +31,7 @@ Row SparseRow(Random& random, int64_t n, double zeros) {
 /// Tokens as a tile for a matrix of the type.
 std::vector<std::byte> TileOf(DType type, const Row& x, int tokens) {
   const int64_t cols = x.size() / tokens;
-  if (Packable(type)) {
-    const int T = TileTokens(tokens);
-    std::vector<std::byte> tile(static_cast<size_t>(T * kTokenBlockBytes * cols / kPackedBlock));
-    for (int t = 0; t < tokens; ++t) ref::QuantiseToken(x.data() + t * cols, cols, tile.data(), T, t);
-    return tile;
-  }
+  if (Packable(type)) return IntegerTile(*KernelsOf(Level::kRef), x, tokens);
   const int T = ColumnTileTokens(tokens);
   std::vector<std::byte> tile(static_cast<size_t>(T * cols) * sizeof(float));
   for (int t = 0; t < tokens; ++t) {
