@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "base/mapped_pages.h"
+
 namespace tern {
 namespace {
 
@@ -65,14 +67,7 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& pa
 
 MappedFile::~MappedFile() { ::munmap(const_cast<std::byte*>(data_), size_); }
 
-void MappedFile::Forget(std::span<const std::byte> bytes) const {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
-  // Only whole pages inside the range: its neighbours may be in use.
-  const uintptr_t first = (begin + page - 1) / page * page;
-  const uintptr_t last = (begin + bytes.size()) / page * page;
-  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
-}
+void MappedFile::Forget(std::span<const std::byte> bytes) const { ReleasePages(bytes); }
 
 Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) {
   std::error_code error;

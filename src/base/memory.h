@@ -27,8 +27,10 @@ class PageBuffer {
   size_t size_ = 0;
 };
 
-/// Bytes that this process could still fill without swapping or being killed: the system's MemAvailable, or what its
-/// control group has left, whichever is less. 0 when neither can be read.
+/// Bytes that this process could still fill without swapping or being killed: the system's MemAvailable, what its
+/// control group has left, or the limit set here, whichever is least. 0 when none can be read.
 uint64_t AvailableMemory();
+/// From here on AvailableMemory tells of no more than this; 0: no such limit. Thread-safe.
+void LimitMemory(uint64_t bytes);
 
 }  // namespace tern

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "cli/seed.h"
@@ -43,6 +44,11 @@ void AddModelOptions(CLI::App& command, ModelOptions& options) {
   AddThreads(command, options.threads);
   command.add_flag("--mmap", options.mapped,
                    "Use the weights in the mapped file instead of a copy in huge pages (slower, but shared and lazy)");
+  command.add_option("--memory", options.memory,
+                     "Memory for weights, as 800M or 1.5G (default: three quarters of what is free); those without room "
+                     "are read from the file for every pass")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("SIZE");
 }
 
 void AddSamplingOptions(CLI::App& command, SamplingOptions& s) {
@@ -113,6 +119,8 @@ Result<std::string> ModelPath(const std::string& given) {
 
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
+  // AvailableMemory's users leave a quarter of it free.
+  if (options.memory > 0) LimitMemory(options.memory / 3 * 4 + 1);
   TERN_ASSIGN_OR_RETURN(const std::string path, ModelPath(options.model));
   return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto);
 }

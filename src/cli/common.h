@@ -22,6 +22,7 @@ struct ModelOptions {
   std::string tokenizer = {};  ///< --tokenizer, or empty: look for it
   int threads = 0;        ///< --threads; 0: all cores
   bool mapped = false;    ///< --mmap
+  uint64_t memory = 0;    ///< --memory; 0: what is free
 };
 
 /// Adds --model, --tokenizer and --threads.

@@ -1,6 +1,10 @@
 #include "formats/tensor_source.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
+
+#include "base/mapped_pages.h"
 
 namespace tern {
 
@@ -27,11 +31,15 @@ Status TensorSource::Add(TensorInfo tensor) {
   return OkStatus();
 }
 
-void TensorSource::Forget(std::span<const std::byte> bytes) const {
-  for (const auto& file : files_) {
+bool TensorSource::IsMapped(std::span<const std::byte> bytes) const {
+  return std::any_of(files_.begin(), files_.end(), [&](const auto& file) {
     const std::byte* begin = file->bytes().data();
-    if (bytes.data() >= begin && bytes.data() + bytes.size() <= begin + file->size()) file->Forget(bytes);
-  }
+    return bytes.data() >= begin && bytes.data() + bytes.size() <= begin + file->size();
+  });
+}
+
+void TensorSource::Forget(std::span<const std::byte> bytes) const {
+  if (IsMapped(bytes)) ReleasePages(bytes);
 }
 
 }  // namespace tern

@@ -55,6 +55,8 @@ class TensorSource {
   /// Whether the format has checksums.
   virtual bool HasChecksums() const { return false; }
 
+  /// Whether all the bytes lie in one mapped file (not in memory of this process's own).
+  bool IsMapped(std::span<const std::byte> bytes) const;
   /// Lets the pages of a tensor's bytes leave resident memory (after a copy was made of them).
   void Forget(std::span<const std::byte> bytes) const;
 

@@ -8,8 +8,10 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/log.h"
 #include "kernels/ops.h"
 #include "model/architecture.h"
+#include "model/mapped_parts.h"
 #include "tensor/quant.h"
 
 namespace tern {
@@ -76,6 +78,23 @@ Status CheckBatch(const Batch& batch, const ModelConfig& config) {
   return OkStatus();
 }
 
+/// The weights of a layer, or of the head, for as long as they are used.
+class PartInUse {
+ public:
+  PartInUse(LayerStream* stream, int64_t part) : stream_(stream), part_(static_cast<size_t>(part)) {
+    if (stream_ != nullptr) stream_->Enter(part_);
+  }
+  ~PartInUse() {
+    if (stream_ != nullptr) stream_->Leave(part_);
+  }
+  PartInUse(const PartInUse&) = delete;
+  PartInUse& operator=(const PartInUse&) = delete;
+
+ private:
+  LayerStream* stream_;
+  size_t part_;
+};
+
 }  // namespace
 
 void Batch::Add(std::span<const int32_t> tokens, State* state, Logits wanted) {
@@ -127,7 +146,20 @@ Status Model::LoadWeights(Placement placement) {
   MeasureFootprint(loader);
   arena_ = loader.TakeArena();
   architecture_->Prepare();
+  if (arena_.data() == nullptr) StreamWeights();
   return OkStatus();
+}
+
+void Model::StreamWeights() {
+  // A quarter is left for states, scratch memory and everybody else.
+  const uint64_t available = AvailableMemory(), room = available > 0 ? available / 4 * 3 : UINT64_MAX;
+  stream_ = std::make_unique<LayerStream>(MappedParts(*architecture_, config_.layers, head_, *checkpoint_), room);
+  footprint_.streamed_bytes = stream_->streamed_bytes();
+  if (footprint_.streamed_bytes == 0) return;
+  footprint_.memory_bytes -= std::min(footprint_.memory_bytes, footprint_.streamed_bytes);
+  LogWarning("{:.2f} of {:.2f} GB of weights have no room in memory: every pass reads them from '{}'",
+             static_cast<double>(footprint_.streamed_bytes) * 1e-9, static_cast<double>(stream_->total_bytes()) * 1e-9,
+             checkpoint_->source().path());
 }
 
 void Model::MeasureFootprint(const WeightLoader& loader) {
@@ -168,9 +200,13 @@ Status Model::Forward(const Batch& batch, Workspace& workspace, std::vector<floa
   float* x = pass.Rows(C);
   Embed(batch.tokens(), x);
   Normalise(pass, ln0_, x, x);
-  for (int64_t layer = 0; layer < config_.layers; ++layer) architecture_->Layer(pass, layer, x);
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    const PartInUse use(stream_.get(), layer);
+    architecture_->Layer(pass, layer, x);
+  }
 
   if (rows == 0) return OkStatus();
+  const PartInUse use(stream_.get(), config_.layers);
   float* wanted = workspace.Take(rows * C);
   for (int64_t i = 0; i < rows; ++i) {
     const float* row = x + batch.logit_rows()[static_cast<size_t>(i)] * C;

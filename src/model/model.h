@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "formats/checkpoint.h"
 #include "model/config.h"
+#include "model/layer_stream.h"
 #include "model/state.h"
 #include "model/weights.h"
 #include "model/workspace.h"
@@ -49,6 +50,7 @@ struct Footprint {
   uint64_t bytes_per_token = 0;       ///< weights read to decode one token (of the embedding, one row)
   uint64_t flop_per_token = 0;        ///< multiply-adds of the matrices and of WKV, times two
   uint64_t state_bytes = 0;           ///< of one sequence
+  uint64_t streamed_bytes = 0;        ///< of the weights, those that every pass reads from the file: memory has no room
   uint64_t memory_bytes = 0;          ///< predicted resident memory: weights, one state, scratch of a 256-token chunk
 };
 
@@ -84,6 +86,7 @@ class Model {
   Model() = default;
   Status LoadWeights(Placement placement);
   void Embed(std::span<const int32_t> tokens, float* x) const;
+  void StreamWeights();
   void MeasureFootprint(const WeightLoader& loader);
 
   std::shared_ptr<const Checkpoint> checkpoint_;
@@ -92,6 +95,7 @@ class Model {
   MatrixParam emb_, head_;           ///< [V, C] both
   LayerNormParam ln0_, ln_out_;      ///< [C]
   std::unique_ptr<Architecture> architecture_;
+  std::unique_ptr<LayerStream> stream_;  ///< where matrices stay in the file; a pass enters and leaves its parts
   Footprint footprint_;
   mutable std::once_flag hash_once_;
   mutable std::string hash_;
