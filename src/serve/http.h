@@ -59,8 +59,9 @@ class Exchange {
   virtual Task<Status> Write(std::string_view piece) = 0;
   virtual Task<Status> End() = 0;
 
-  /// Called once on the strand when the client goes away (or the server must stop) before the answer is
-  /// complete.
+  /// Calls `gone` once, on the strand, when the client goes away (or the server must stop, or the request has
+  /// taken too long) before the answer is complete; at once when that has happened. A client that closes its
+  /// own side counts as gone: pieces are no longer taken, but a whole answer (Send) is still tried.
   virtual void OnGone(std::function<void()> gone) = 0;
   virtual bool gone() const = 0;
   /// For the access log: fields beside method, path, status, bytes and time ("model", "tokens" …); never
@@ -68,6 +69,8 @@ class Exchange {
   virtual void Log(std::string_view name, std::string value) = 0;
 };
 
+/// Answers one request. One that throws or returns without an answer has the server answer 500; one that
+/// returns before End has the connection cut, so that a client sees that something is missing.
 using Handler = std::function<Task<void>(Exchange&)>;
 
 enum class Access {
@@ -77,27 +80,32 @@ enum class Access {
 
 struct Route {
   std::string method = {};   ///< HEAD is answered by GET's handler, OPTIONS by the server (CORS)
-  std::string pattern = {};  ///< "/v1/states/{id}/fork": a {name} is one segment
+  std::string pattern = {};  ///< "/v1/states/{id}/fork": a {name} is one segment, not empty
   Access access = Access::kKeyed;
   Handler handler = {};
 };
 
 struct HttpOptions {
-  std::string address = "127.0.0.1";
+  std::string address = "127.0.0.1";                 ///< an IPv4 or IPv6 address, or "localhost"
   uint16_t port = 8000;                              ///< 0: any that is free
   std::string certificate_file = {}, key_file = {};  ///< PEM; both or none: TLS
-  std::vector<std::string> allowed_origins =
-      {};  ///< of browsers (CORS); "*": all; none: the server's own pages only
+  /// Of browsers' pages that may use the service (CORS): "https://chat.example"; "*": all; none: its own
+  /// only.
+  std::vector<std::string> allowed_origins = {};
+  /// Names beside the loopback's that requests may give as Host where no keys are in use; "*": all.
+  std::vector<std::string> allowed_hosts = {};
   std::vector<std::string> api_keys = {};  ///< none: requests need no key
   bool allow_open = false;                 ///< to listen beyond loopback without keys
   int threads = 1;                         ///< that handle connections
-  size_t max_header_bytes = 64 << 10;
+  size_t max_header_bytes = 64 << 10;      ///< request line and fields
   size_t max_body_bytes = 32 << 20;
+  size_t max_bodies_bytes = 512 << 20;  ///< all bodies being held at one time
   int max_connections = 4096;
-  std::chrono::seconds header_timeout{10};  ///< from a request's first byte to the end of its head
-  std::chrono::seconds body_timeout{60};
-  std::chrono::seconds write_timeout{30};  ///< without any byte being taken
-  std::chrono::seconds idle_timeout{120};  ///< between requests of a connection
+  std::chrono::milliseconds header_timeout{10'000};  ///< from a request's first byte to the end of its head
+  std::chrono::milliseconds body_timeout{60'000};    ///< from there to the end of its body
+  std::chrono::milliseconds write_timeout{30'000};   ///< without any byte being taken
+  std::chrono::milliseconds idle_timeout{120'000};   ///< between requests of a connection
+  std::chrono::milliseconds request_timeout{3'600'000};  ///< from the end of a request to that of its answer
 };
 
 /// How an error looks to clients: {"error": {"message", "type", "param", "code"}}, OpenAI's shape.
@@ -117,7 +125,7 @@ struct HttpStats {
           vanished = 0;
 };
 
-/// A line per answered request, as JSON, without texts.
+/// A line per request, as JSON, without texts. Called from the server's threads, perhaps at the same time.
 using AccessLog = std::function<void(std::string_view json_line)>;
 
 class HttpServer {
@@ -134,7 +142,7 @@ class HttpServer {
   virtual boost::asio::any_io_executor executor() = 0;
   virtual HttpStats stats() const = 0;
   /// No more connections; running answers may end until `grace` has passed, then they are told they are gone.
-  /// Returns when all is closed. Thread-safe.
+  /// Returns when all is closed. Thread-safe, but never from a handler (it would wait for itself).
   virtual void Stop(std::chrono::milliseconds grace) = 0;
 };
 
