@@ -10,11 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/status.h"
 #include "infer/generator.h"
 #include "infer/sampler.h"
 #include "infer/session.h"
 #include "infer/state_cache.h"
+#include "infer/token_report.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -26,8 +28,8 @@ struct EngineRequest {
   std::string owner = {};
   /// The text so far, from its very beginning, or, with `from`, what follows there.
   std::vector<int32_t> prompt = {};
-  /// A place to go on from; the prompt may then be empty if the place has logits. Null: the longest kept
-  /// beginning of the prompt, or an empty state.
+  /// A place to go on from; the prompt may then be empty if the place has logits. (With `prompt_logprobs`:
+  /// not allowed.) Null: the longest kept beginning of the prompt, or an empty state.
   std::shared_ptr<const KeptState> from = nullptr;
   SamplingOptions sampling = {};
   GenerateOptions generate = {};  ///< `constraint`: every choice gets a copy
@@ -36,18 +38,6 @@ struct EngineRequest {
   bool prompt_logprobs = false;  ///< log-probabilities of the prompt's own tokens (it is then read in full)
   bool keep_states = false;      ///< hand back the place where each choice ends
   bool cache = true;             ///< look for kept beginnings and leave some
-};
-
-struct TokenLogprob {
-  int32_t token = 0;
-  float logprob =
-      0;  ///< natural, of the model's own distribution (temperature 1, no filter, penalty or grammar)
-};
-
-/// A token that was sampled, or one of the prompt.
-struct TokenReport {
-  TokenLogprob chosen = {};
-  std::vector<TokenLogprob> top = {};  ///< the most probable first
 };
 
 struct PromptRead {
@@ -72,8 +62,9 @@ struct AnswerEnd {
   std::shared_ptr<const KeptState> state = {};  ///< with keep_states: having read just what was shown
 };
 
-/// Hears of one request. Called on the engine's thread, in this order: OnPrompt, OnPiece…, one OnEnd per
-/// choice; or OnEnd alone. Calls must return at once (hand the data over).
+/// Hears of one request. Called on the engine's thread, in this order: OnPrompt, OnPiece…, and always one
+/// OnEnd per choice (alone where the prompt was not read to its end). Calls must return at once (hand the
+/// data over). One that throws has its request cancelled.
 class EngineListener {
  public:
   virtual ~EngineListener() = default;
@@ -99,15 +90,24 @@ struct EngineOptions {
 
 /// For the metrics; all counts since the start.
 struct EngineStats {
+  static constexpr double kRateSeconds = 5;
+
   int64_t waiting = 0, reading = 0,
           writing = 0;  ///< requests in the queue, prompts being read, answers being written
   int64_t requests = 0, refused = 0, cancelled = 0, failed = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   int64_t steps = 0;        ///< forward passes
-  double busy_seconds = 0;  ///< in them
+  double busy_seconds = 0;  ///< in them, sampling included
+  double prompt_rate = 0,
+         generated_rate = 0;                     ///< tokens per second, over about the last kRateSeconds
+  Histogram queue_seconds = SecondsHistogram();  ///< from submission to the first pass
+  Histogram first_token_seconds = SecondsHistogram();  ///< from submission to a choice's first token
+  Histogram token_seconds = SecondsHistogram();        ///< between two tokens of an answer
+  Histogram batch = Histogram({1, 2, 4, 8, 16, 32, 64, 128, 256});  ///< answers written by a pass
 };
 
-/// Thread-safe. Destroying it cancels what still runs.
+/// Thread-safe. Destroying it cancels what still runs (kCancelled, with status kUnavailable); not from a
+/// listener.
 class Engine {
  public:
   /// A handle on a submitted request.
@@ -123,8 +123,9 @@ class Engine {
   /// Queues a request. Fails at once for tokens outside the vocabulary, options out of range, an empty text,
   /// a place of another model, and kUnavailable when the queue is full or the engine is stopping.
   Result<Ticket> Submit(EngineRequest request, std::shared_ptr<EngineListener> listener);
-  /// The answer ends with StopReason::kCancelled before the next step; its listener is still told. Unknown
-  /// tickets are ignored (it may have ended already).
+  /// The answer ends with StopReason::kCancelled before the next step (with `keep_states` after it, so that
+  /// the place has read all that was shown); its listener is still told. Unknown tickets are ignored (it may
+  /// have ended already).
   void Cancel(Ticket ticket);
 
   /// Queues a text for its embedding; the callback is called on the engine's thread.

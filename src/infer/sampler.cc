@@ -24,18 +24,6 @@ bool IsUncounted(std::string_view text) {
   return std::string_view(" \t0123456789").find(text) != std::string_view::npos;
 }
 
-std::vector<int32_t> UncountedTokens(const Tokenizer& tokenizer) {
-  // A token without text: its reference decodes the World vocabulary's to U+FFFD, GPT-NeoX's special tokens
-  // to "".
-  const bool empty_is_uncounted = tokenizer.name() == "neox";
-  std::vector<int32_t> tokens;
-  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    const std::string_view text = tokenizer.TokenBytes(id);
-    if (text.empty() ? empty_is_uncounted : IsUncounted(text)) tokens.push_back(id);
-  }
-  return tokens;
-}
-
 Status CheckToken(const char* what, int32_t token, size_t vocabulary) {
   if (token >= 0 && static_cast<size_t>(token) < vocabulary) return OkStatus();
   return InvalidArgument(std::string(what) + " token " + std::to_string(token) +
@@ -69,13 +57,27 @@ float Largest(std::span<const float> values) {
 
 }  // namespace
 
+SharedTokens UncountedTokens(const Tokenizer& tokenizer) {
+  // A token without text: its reference decodes the World vocabulary's to U+FFFD, GPT-NeoX's special tokens
+  // to "".
+  const bool empty_is_uncounted = tokenizer.name() == "neox";
+  std::vector<int32_t> tokens;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string_view text = tokenizer.TokenBytes(id);
+    if (text.empty() ? empty_is_uncounted : IsUncounted(text)) tokens.push_back(id);
+  }
+  return std::make_shared<const std::vector<int32_t>>(std::move(tokens));
+}
+
 Sampler::Sampler(SamplingOptions options, const Tokenizer* tokenizer)
+    : Sampler(std::move(options), tokenizer == nullptr ? SharedTokens() : UncountedTokens(*tokenizer)) {}
+
+Sampler::Sampler(SamplingOptions options, SharedTokens uncounted)
     : options_(std::move(options)),
       valid_(Validate(options_)),
       random_(options_.seed),
-      mirostat_mu_(2.0 * static_cast<double>(options_.mirostat_tau)) {
-  if (tokenizer != nullptr) uncounted_ = UncountedTokens(*tokenizer);
-}
+      uncounted_(std::move(uncounted)),
+      mirostat_mu_(2.0 * static_cast<double>(options_.mirostat_tau)) {}
 
 Result<int32_t> Sampler::Sample(std::span<const float> logits) {
   TERN_ASSIGN_OR_RETURN(const Choices choices, Choose(logits));
@@ -100,7 +102,8 @@ void Sampler::Accept(int32_t token) {
   if (options_.presence == 0 && options_.frequency == 0) return;
   for (auto& [other, count] : occurrences_) count *= options_.penalty_decay;
   // An exempt token is remembered with the count 0: the presence penalty still applies, as in pip `rwkv`.
-  occurrences_[token] += std::binary_search(uncounted_.begin(), uncounted_.end(), token) ? 0.0 : 1.0;
+  const bool exempt = uncounted_ && std::binary_search(uncounted_->begin(), uncounted_->end(), token);
+  occurrences_[token] += exempt ? 0.0 : 1.0;
 }
 
 void Sampler::ResetPenalties() { occurrences_.clear(); }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -36,21 +37,28 @@ struct SamplingOptions {
   float mirostat_eta = 0.1f;     ///< learning rate
   std::map<int32_t, float> logit_bias = {};
   std::vector<int32_t> banned = {};  ///< tokens that never come
-  uint64_t seed = 0;            ///< the same seed, the same text
+  uint64_t seed = 0;                 ///< the same seed, the same text
 };
 
 /// InvalidArgument, naming the option and its value, when the value makes no sense.
 Status Validate(const SamplingOptions& options);
+
+/// Tokens by ascending id, shared between samplers.
+using SharedTokens = std::shared_ptr<const std::vector<int32_t>>;
+/// The tokens that penalties never count (single digits, space, tab, as in pip `rwkv`: they pay the presence
+/// penalty only). Looks through the whole vocabulary (a millisecond or two).
+SharedTokens UncountedTokens(const Tokenizer& tokenizer);
 
 /// The sampler of one sequence: options, penalties' counts, random numbers. Copy it to fork a sequence.
 /// Deterministic: its choice depends on the logits, its options and what it has chosen and accepted, never on
 /// threads, time or the machine. Not thread-safe.
 class Sampler {
  public:
-  /// `tokenizer` tells which tokens are never counted (single digits, space, tab, as in pip `rwkv`: they pay
-  /// the presence penalty only); may be null: none. It is not kept. Invalid options make Sample and
-  /// Distribution fail.
+  /// `tokenizer` tells which tokens are never counted; may be null: none. It is not kept. Invalid options
+  /// make Sample and Distribution fail.
   explicit Sampler(SamplingOptions options, const Tokenizer* tokenizer = nullptr);
+  /// `uncounted`: UncountedTokens of the tokenizer; may be null: none.
+  Sampler(SamplingOptions options, SharedTokens uncounted);
 
   /// Chooses a token from logits[V]; they are read, not changed. Does not count it: Accept does. Takes one
   /// random number (none at temperature 0); moves mirostat's threshold. A logit of -inf is a token that
@@ -87,7 +95,7 @@ class Sampler {
   SamplingOptions options_;
   Status valid_;
   Random random_;
-  std::vector<int32_t> uncounted_;  // sorted
+  SharedTokens uncounted_;  // may be null
   std::unordered_map<int32_t, double> occurrences_;
   double mirostat_mu_;  // bits: more surprising tokens are cut
 };

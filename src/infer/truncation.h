@@ -26,6 +26,7 @@ struct Choices {
 /// Buffers for one choice. There is one per thread: allocating 2 MB for each token would cost more than
 /// choosing it, and one for each sequence would add up. They only grow; nothing in them outlives a choice.
 struct SamplerScratch {
+  std::vector<float> allowed;  ///< under a constraint: the logits of what may follow
   std::vector<float> logits;
   std::vector<float> weights;
   std::vector<Candidate> candidates;

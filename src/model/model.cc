@@ -97,7 +97,7 @@ class PartInUse {
 
 }  // namespace
 
-void Batch::Add(std::span<const int32_t> tokens, State* state, Logits wanted) {
+void Batch::Add(std::span<const int32_t> tokens, State* state, Logits wanted, bool hidden) {
   const auto begin = static_cast<int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   const auto end = static_cast<int64_t>(tokens_.size());
@@ -108,6 +108,7 @@ void Batch::Add(std::span<const int32_t> tokens, State* state, Logits wanted) {
   } else if (wanted == Logits::kLast && end > begin) {
     logit_rows_.push_back(end - 1);
   }
+  for (int64_t t = begin; hidden && t < end; ++t) hidden_rows_.push_back(t);
 }
 
 void Batch::Clear() {
@@ -115,6 +116,7 @@ void Batch::Clear() {
   starts_.assign(1, 0);
   states_.clear();
   logit_rows_.clear();
+  hidden_rows_.clear();
 }
 
 Model::~Model() = default;
@@ -187,11 +189,22 @@ void Model::Embed(std::span<const int32_t> tokens, float* x) const {
   }
 }
 
-Status Model::Forward(const Batch& batch, Workspace& workspace, std::vector<float>* logits) const {
+/// The last norm, of those rows of x only.
+void Model::NormaliseRows(const float* x, const std::vector<int64_t>& rows, float* y) const {
+  const int64_t C = config_.width;
+  for (const int64_t row : rows) {
+    kernels::Kernels().layer_norm(y, x + row * C, ln_out_.weight.data(), ln_out_.bias.data(), C, config_.ln_eps);
+    y += C;
+  }
+}
+
+Status Model::Forward(const Batch& batch, Workspace& workspace, std::vector<float>* logits,
+                      std::vector<float>* hidden) const {
   TERN_RETURN_IF_ERROR(CheckBatch(batch, config_));
   const auto T = static_cast<int64_t>(batch.tokens().size());
   const int64_t C = config_.width, V = config_.vocab, rows = static_cast<int64_t>(batch.logit_rows().size());
   logits->resize(static_cast<size_t>(rows * V));
+  if (hidden != nullptr) hidden->resize(batch.hidden_rows().size() * static_cast<size_t>(C));
   if (T == 0) return OkStatus();
 
   Workspace::Scope scope(workspace);
@@ -205,13 +218,11 @@ Status Model::Forward(const Batch& batch, Workspace& workspace, std::vector<floa
     architecture_->Layer(pass, layer, x);
   }
 
+  if (hidden != nullptr) NormaliseRows(x, batch.hidden_rows(), hidden->data());
   if (rows == 0) return OkStatus();
   const PartInUse use(stream_.get(), config_.layers);
   float* wanted = workspace.Take(rows * C);
-  for (int64_t i = 0; i < rows; ++i) {
-    const float* row = x + batch.logit_rows()[static_cast<size_t>(i)] * C;
-    kernels::Kernels().layer_norm(wanted + i * C, row, ln_out_.weight.data(), ln_out_.bias.data(), C, config_.ln_eps);
-  }
+  NormaliseRows(x, batch.logit_rows(), wanted);
   const kernels::MatMulJob head{.w = head_.view, .x = wanted, .x_stride = C, .y = logits->data(), .y_stride = V,
                                 .T = rows, .scale = head_.scale};
   kernels::MatMul({&head, 1});

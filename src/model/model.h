@@ -27,20 +27,22 @@ enum class Logits { kNone, kLast, kAll };
 /// sequence of many, and any mixture is the same call.
 class Batch {
  public:
-  /// Adds a sequence. `state` is read and updated by Forward; a state may stand in a batch only once.
-  void Add(std::span<const int32_t> tokens, State* state, Logits wanted);
+  /// Adds a sequence. `state` is read and updated by Forward; a state may stand in a batch only once. `hidden`:
+  /// the hidden vectors of all these tokens are wanted too.
+  void Add(std::span<const int32_t> tokens, State* state, Logits wanted, bool hidden = false);
   void Clear();
 
   const std::vector<int32_t>& tokens() const { return tokens_; }      ///< [T]
   const std::vector<int64_t>& starts() const { return starts_; }      ///< [S + 1]
   const std::vector<State*>& states() const { return states_; }       ///< [S]
   const std::vector<int64_t>& logit_rows() const { return logit_rows_; }  ///< rows of [T] whose logits are wanted
+  const std::vector<int64_t>& hidden_rows() const { return hidden_rows_; }  ///< and whose hidden vectors are
 
  private:
   std::vector<int32_t> tokens_;
   std::vector<int64_t> starts_ = {0};
   std::vector<State*> states_;
-  std::vector<int64_t> logit_rows_;
+  std::vector<int64_t> logit_rows_, hidden_rows_;
 };
 
 /// What running a model costs, from its shapes.
@@ -71,9 +73,11 @@ class Model {
   State NewState() const { return State(StateLayout(config_)); }
 
   /// Runs all tokens of the batch and updates the states. Appends nothing, but sets `logits` to
-  /// [batch.logit_rows().size(), V]. Tokens outside the vocabulary, or a foreign state, are errors found before
+  /// [batch.logit_rows().size(), V], and `hidden`, where it is given, to [batch.hidden_rows().size(), C]: what the head
+  /// makes logits of (after ln_out). Tokens outside the vocabulary, or a foreign state, are errors found before
   /// anything is changed. Results depend neither on the number of threads nor on what else is in the batch.
-  Status Forward(const Batch& batch, Workspace& workspace, std::vector<float>* logits) const;
+  Status Forward(const Batch& batch, Workspace& workspace, std::vector<float>* logits,
+                 std::vector<float>* hidden = nullptr) const;
 
   /// 128 bits over the configuration and every byte of the weights, in hexadecimal. Reads the whole file at the first
   /// call (a second per 10 GB); thread-safe.
@@ -87,6 +91,7 @@ class Model {
   Status LoadWeights(Placement placement);
   void Embed(std::span<const int32_t> tokens, float* x) const;
   void StreamWeights();
+  void NormaliseRows(const float* x, const std::vector<int64_t>& rows, float* y) const;
   void MeasureFootprint(const WeightLoader& loader);
 
   std::shared_ptr<const Checkpoint> checkpoint_;

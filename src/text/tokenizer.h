@@ -1,6 +1,7 @@
 // From text to token ids and back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -59,6 +60,8 @@ class Utf8Stream {
   std::string Push(std::string_view bytes);
   /// What is left at the end, incomplete characters as U+FFFD.
   std::string Finish();
+  /// Bytes that wait.
+  size_t held() const { return pending_.size(); }
 
  private:
   std::string pending_;

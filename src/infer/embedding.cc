@@ -1,0 +1,25 @@
+#include "infer/embedding.h"
+
+#include <cmath>
+#include <cstddef>
+
+namespace tern {
+
+void EmbeddingPool::Add(std::span<const float> hidden) {
+  for (size_t row = 0; row < hidden.size(); row += sum_.size(), ++tokens_) {
+    for (size_t i = 0; i < sum_.size(); ++i) sum_[i] += hidden[row + i];
+  }
+}
+
+Result<std::vector<float>> EmbeddingPool::Vector() const {
+  double squares = 0;
+  for (const double x : sum_) squares += x * x;
+  const double length = std::sqrt(squares);
+  if (!std::isfinite(length) || length == 0) return Corrupt("the model's hidden vectors are not numbers");
+  std::vector<float> vector;
+  vector.reserve(sum_.size());
+  for (const double x : sum_) vector.push_back(static_cast<float>(x / length));
+  return vector;
+}
+
+}  // namespace tern
