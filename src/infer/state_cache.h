@@ -38,23 +38,31 @@ struct StateInfo {
   bool in_memory = false;
 };
 
+/// Counts are since the cache was opened.
 struct StateCacheStats {
   uint64_t memory_bytes = 0, disk_bytes = 0;
-  int64_t states = 0, named = 0;
-  int64_t hits = 0, misses = 0, disk_reads = 0, disk_writes = 0, evictions = 0, corrupt = 0;
+  int64_t states = 0, named = 0;  ///< that there are now: all, and the named ones among them
+  int64_t hits = 0, misses = 0;   ///< of Find
+  int64_t disk_reads = 0, disk_writes = 0;
+  int64_t evictions = 0;  ///< unnamed states forgotten for want of room
+  int64_t corrupt = 0;    ///< damaged files met
 };
 
-/// States of one model by owner. Two kinds share the budgets: unnamed ones, found by the tokens they have
-/// read (a tree of prefixes per owner), which are forgotten when room is needed; and named ones, which stay
-/// until they are deleted (they move to the folder when memory has no room; without a folder, keeping one
-/// that has no room fails). Nothing of one owner is ever given, listed or hinted at to another.
+/// States of one model by owner. Two kinds share the budgets: unnamed ones, which are forgotten when room is
+/// needed; and named ones, which stay until they are deleted (they move to the folder when memory has no
+/// room; without a folder, keeping one that has no room fails). Both are found by the tokens they have read.
+/// Nothing of one owner is ever given, listed or hinted at to another. Owners are written to the folder as
+/// they are: names or digests, never keys.
 ///
-/// Thread-safe. Files are written whole or not at all and checked by hash when read; a damaged one is set
-/// aside, counted and as if it had never been. After a restart (or a kill) all that was on disk is there
-/// again; Flush writes out the rest.
+/// Thread-safe. Reading a state from the folder takes milliseconds, in Find and Fetch; what has to be written
+/// for room is written by a thread of its own. Files are written whole or not at all and checked by hash when
+/// read; a damaged one is set aside, counted and as if it had never been. After a restart (or a kill) all
+/// that was on disk is there again; Flush writes out the rest. docs/states.md has the whole story.
 class StateCache {
  public:
-  /// `model_hash`: Model::Hash(); states of other models in the folder are left alone.
+  /// `model_hash`: Model::Hash(); states of other models in the folder are left alone, and do not count.
+  /// kUnavailable while another cache (of any process) has this model's states open, kUnsupported when they
+  /// were written by another version.
   static Result<std::shared_ptr<StateCache>> Open(const StateCacheOptions& options, const ModelConfig& config,
                                                   std::string model_hash);
   virtual ~StateCache() = default;
@@ -65,17 +73,20 @@ class StateCache {
   /// had none).
   virtual void Keep(std::string_view owner, std::shared_ptr<const KeptState> state) = 0;
 
-  /// Gives a place a name.
+  /// Gives a place a name. With a folder it is on disk when this returns, which may take some tens of
+  /// milliseconds. kExhausted when named states have all the room, kInvalidArgument for a state of another
+  /// model and for texts that are not UTF-8 (with a folder).
   virtual Result<StateInfo> Save(std::string_view owner, std::shared_ptr<const KeptState> state,
                                  std::string parent, std::string note) = 0;
   virtual std::vector<StateInfo> List(std::string_view owner) = 0;
   /// kNotFound for unknown ids and for those of other owners alike.
   virtual Result<StateInfo> Info(std::string_view owner, std::string_view id) = 0;
   virtual Result<std::shared_ptr<const KeptState>> Fetch(std::string_view owner, std::string_view id) = 0;
+  /// Gone for good when this returns, from the folder as well.
   virtual Status Delete(std::string_view owner, std::string_view id) = 0;
 
-  /// Writes named states that are only in memory, and as many recent unnamed ones as the disk's budget
-  /// allows.
+  /// Writes the states that are only in memory, the most recently used first, as many as the disk's budget
+  /// allows. (Named ones are on disk already.)
   virtual Status Flush() = 0;
   virtual StateCacheStats stats() const = 0;
 };
