@@ -1,0 +1,28 @@
+// What the browser remembers beside conversations: small things, in localStorage.
+const PREFIX = 'tern.';
+const listeners = new Map();
+const memory = new Map();  // when the browser refuses storage
+
+export function pref(name, fallback = null) {
+  try {
+    const text = localStorage.getItem(PREFIX + name);
+    return text === null ? memory.get(name) ?? fallback : JSON.parse(text);
+  } catch {
+    return memory.get(name) ?? fallback;
+  }
+}
+
+export function setPref(name, value) {
+  memory.set(name, value);
+  try {
+    if (value === null) localStorage.removeItem(PREFIX + name);
+    else localStorage.setItem(PREFIX + name, JSON.stringify(value));
+  } catch { /* kept until the page is left */ }
+  for (const listener of listeners.get(name) ?? []) listener(value);
+}
+
+export function onPref(name, listener) {
+  if (!listeners.has(name)) listeners.set(name, new Set());
+  listeners.get(name).add(listener);
+  return () => listeners.get(name).delete(listener);
+}

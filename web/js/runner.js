@@ -1,0 +1,109 @@
+// Answers being written. They go on when another conversation or view is shown.
+import { request, stream } from './api.js';
+import { addTurn, messagesTo, outgrownStates, resumeFrom, stateKey } from './tree.js';
+import { saveConversation } from './store.js';
+import { samplingFields } from './presets.js';
+import { chatSettings } from './tuning.js';
+import { pref } from './prefs.js';
+
+const running = new Map();  // by conversation
+const listeners = new Set();
+
+/** `listener(conversation, turn)` hears of every piece, and once more when the answer has ended. */
+export const onProgress = (listener) => { listeners.add(listener); };
+const tell = (conversation, turn) => { for (const listener of listeners) listener(conversation, turn); };
+
+export const isRunning = (conversation) => running.has(conversation.id);
+export const stop = (conversation) => running.get(conversation.id)?.abort();
+
+function requestBody(conversation, settings) {
+  const body = {
+    model: conversation.model || undefined, stream_options: { include_usage: true },
+    ...samplingFields(settings.sampling, settings),
+  };
+  if (pref('keepStates', true)) body.keep_state = true;
+  if (settings.template) body.template = settings.template;
+  if (settings.thinking) body.thinking = settings.thinking === 'on';
+  if (settings.grammar?.trim()) body.grammar = settings.grammar;
+  return body;
+}
+
+function take(turn, event, clock) {
+  const choice = event.choices?.[0];
+  const delta = choice?.delta ?? {};
+  if (delta.content || delta.reasoning_content) {
+    clock.first ??= performance.now();
+    clock.pieces += 1;
+  }
+  if (delta.reasoning_content) turn.thinking = (turn.thinking ?? '') + delta.reasoning_content;
+  if (delta.content) turn.text += delta.content;
+  if (choice?.finish_reason) turn.finish = choice.finish_reason;
+  const state = choice?.state ?? event.state;
+  if (typeof state === 'string') turn.state = state;
+  if (event.usage) {
+    turn.promptTokens = event.usage.prompt_tokens;
+    turn.cachedTokens = event.usage.prompt_tokens_details?.cached_tokens ?? 0;
+    turn.tokens = event.usage.completion_tokens;
+  }
+  if (clock.first) turn.seconds = (performance.now() - clock.first) / 1000;
+  turn.pieces = clock.pieces;
+}
+
+// Goes on at the nearest kept state; when the service has it no more, reads the whole conversation.
+async function* events(conversation, turn, body, key, signal) {
+  const resume = turn.parent ? resumeFrom(conversation, turn.parent, key) : null;
+  if (resume?.messages.length) {
+    try {
+      yield* stream('/v1/chat/completions', { ...body, state: resume.state, messages: resume.messages }, signal);
+      return;
+    } catch (error) {
+      if (error.status !== 404 || turn.text) throw error;
+      delete resume.turn.state;
+    }
+  }
+  yield* stream('/v1/chat/completions', { ...body, messages: messagesTo(conversation, turn.parent) }, signal);
+}
+
+async function forgetOutgrown(conversation) {
+  for (const node of outgrownStates(conversation)) {
+    const id = node.state;
+    delete node.state;
+    await forgetState(id);
+  }
+}
+
+export const forgetState = (id) => request(`/v1/states/${encodeURIComponent(id)}`, { method: 'DELETE' }).catch(() => {});
+
+/** Writes an answer to the turn `parent`. Never throws: what went wrong stands in the turn. */
+export async function answer(conversation, parent) {
+  if (isRunning(conversation)) return;
+  const settings = chatSettings();
+  const key = stateKey(conversation, settings.template);
+  const turn = addTurn(conversation, parent, { role: 'assistant', model: conversation.model, running: true });
+  const control = new AbortController();
+  const clock = { first: null, pieces: 0 };
+  running.set(conversation.id, control);
+  tell(conversation, turn);
+  let saved = performance.now();
+  try {
+    for await (const event of events(conversation, turn, requestBody(conversation, settings), key, control.signal)) {
+      take(turn, event, clock);
+      tell(conversation, turn);
+      if (performance.now() - saved > 3000) {
+        saved = performance.now();
+        saveConversation(conversation, { quiet: true });
+      }
+    }
+    if (turn.state) turn.stateKey = key;
+  } catch (error) {
+    if (error.name === 'AbortError') turn.finish = 'stopped';
+    else turn.error = { message: error.message, status: error.status ?? 0, retryAfter: error.retryAfter ?? 0 };
+  }
+  delete turn.running;
+  delete turn.pieces;
+  conversation.updated = Date.now();
+  running.delete(conversation.id);
+  tell(conversation, turn);
+  await saveConversation(conversation).catch(() => {});
+  if (turn.state) await forgetOutgrown(conversation);
+}
