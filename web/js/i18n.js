@@ -25,7 +25,7 @@ export function setLanguage(name) {
   setPref('language', name);
 }
 
-/** t('chat.resumed', {cached: 3}): the text, its {names} filled in. */
+/** t('turn.tokens', {tokens: 3}): the text, its {names} filled in. */
 export function t(key, values = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
 }

@@ -13,6 +13,9 @@ const ALLOWED_ATTR = ['href', 'title', 'class', 'align', 'start', 'type', 'check
 let ready = null;
 export function loadMarkdown() {
   ready ??= Promise.all([loadScript('/assets/vendor/marked.js'), loadScript('/assets/vendor/purify.js')]).then(() => {
+    // Debian 12's DOMPurify (2.4.1+deb12u1) asks, in a line that a security fix put in the wrong function, for a variable that
+    // is nowhere declared, and fails with every text. The check itself stands in the right place too (of `currentNode`).
+    globalThis.shadowNode ??= Object.freeze({ __depth: 0 });
     globalThis.marked.setOptions({ gfm: true, breaks: false, mangle: false, headerIds: false });
   });
   return ready;
@@ -108,9 +111,11 @@ export class MarkdownView {
 
   /** `done`: nothing more will come, the last block's code may be coloured too. */
   update(text, done = false) {
-    if (!globalThis.marked || !globalThis.DOMPurify) {  // not loaded yet: the plain text until then
+    if (!globalThis.marked || !globalThis.DOMPurify?.isSupported) {  // not loaded yet: the plain text until then
       this.#element.textContent = text;
-      loadMarkdown().then(() => { if (this.#element.textContent === text) this.update(text, done); }, () => {});
+      loadMarkdown().then(() => {
+        if (this.#element.textContent === text && globalThis.DOMPurify.isSupported) this.update(text, done);
+      }, () => {});
       this.#blocks = [];
       return;
     }

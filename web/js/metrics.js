@@ -9,7 +9,7 @@ import { t } from './i18n.js';
 const CHARTS = [
   { name: 'tokens', lines: [['writing', '--accent'], ['reading', '--sea']], text: (value) => number(value, 0) },
   { name: 'requests', lines: [['running', '--accent'], ['prompts', '--sea'], ['waiting', '--faint']], text: (value) => number(value) },
-  { name: 'memory', lines: [['resident', '--sea'], ['cacheMemory', '--accent']], text: bytes },
+  { name: 'memory', lines: [['resident', '--sea'], ['cacheMemory', '--accent']], scale: 2 ** 20, text: (value) => bytes(value * 2 ** 20) },
   { name: 'states', lines: [['states', '--sea'], ['connections', '--faint']], text: (value) => number(value) },
 ];
 
@@ -70,7 +70,7 @@ export function metricsView() {
   const draw = () => {
     charts.forEach((chart, i) => {
       chart.data.labels = history.seconds();
-      CHARTS[i].lines.forEach(([key], line) => { chart.data.datasets[line].data = history.rows.map((row) => row[key]); });
+      CHARTS[i].lines.forEach(([key], line) => { chart.data.datasets[line].data = history.rows.map((row) => row[key] / (CHARTS[i].scale ?? 1)); });
       chart.update('none');
     });
   };

@@ -118,7 +118,10 @@ class Playground {
 
   #hoverLater(element, index) {
     clearTimeout(this.hovering);
-    if (!this.control) this.hovering = setTimeout(() => this.#showAlternatives(element, index, false), 220);
+    if (this.control || element.classList.contains('open')) return;
+    this.hovering = setTimeout(() => {
+      if (element.isConnected) this.#showAlternatives(element, index, false);
+    }, 220);
   }
 
   #tokenKey(event) {
@@ -134,6 +137,7 @@ class Playground {
 
   #showAlternatives(element, index, focus = true) {
     const piece = this.pieces[index];
+    clearTimeout(this.hovering);
     if (this.control || piece.p === null) return;
     this.closePopover?.();
     const popover = h('div', { class: 'popover', role: 'dialog', 'aria-label': t('play.alternatives') },
@@ -149,6 +153,11 @@ class Playground {
       }));
     const near = (event) => popover.contains(event.target) || element.contains(event.target);
     const leave = (event) => { if (!near(event)) close(); };
+    let leaving = 0;  // what a pointer opened by resting, it closes by going elsewhere
+    const move = (event) => {
+      clearTimeout(leaving);
+      if (!focus && event.pointerType === 'mouse' && !near(event)) leaving = setTimeout(close, 300);
+    };
     const key = (event) => {
       const rows = [...popover.querySelectorAll('button')];
       const at = rows.indexOf(document.activeElement);
@@ -166,7 +175,9 @@ class Playground {
       element.classList.remove('open');
       document.removeEventListener('pointerdown', leave, true);
       document.removeEventListener('keydown', key, true);
-      this.closePopover = null;
+      document.removeEventListener('pointerover', move);
+      clearTimeout(leaving);
+      if (this.closePopover === close) this.closePopover = null;
     };
     this.closePopover = close;
     document.body.append(popover);
@@ -177,6 +188,7 @@ class Playground {
     popover.style.left = `${Math.max(8, Math.min(place.left - 8, innerWidth - popover.offsetWidth - 8))}px`;
     document.addEventListener('pointerdown', leave, true);
     document.addEventListener('keydown', key, true);
+    document.addEventListener('pointerover', move);
     if (focus) popover.querySelector('button').focus();
   }
 
@@ -242,6 +254,7 @@ export function playgroundView() {
       return true;
     },
     hidden: () => {
+      clearTimeout(play.hovering);
       play.closePopover?.();
       play.control?.abort();
     },

@@ -35,5 +35,5 @@ export function piecesOf(choice) {
 /** 0 for a sure token, 100 for one that nobody expected: how strongly it is tinted. */
 export function doubt(p) {
   if (p === null || p === undefined) return 0;
-  return Math.round(Math.min(1, -Math.log(Math.max(p, 1e-4)) / 5) * 100);
+  return Math.round(Math.min(1, Math.log(1 / Math.max(p, 1e-4)) / 5) * 100);
 }

@@ -1,0 +1,131 @@
+// The page on the real service: what the other tests know of its interface, it does.
+import { after, before, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+import { answered, choose, lastAnswer, launch, say, shot, visit } from './browser.mjs';
+
+let browser;
+let server;
+let url;
+let states;
+
+function start() {
+  states = mkdtempSync(path.join(os.tmpdir(), 'tern-web-'));
+  server = spawn(process.env.TERN_PROGRAM, ['serve', '--port', '0', '--states', states], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return new Promise((resolve, reject) => {
+    let said = '';
+    const read = (chunk) => {
+      said += chunk;
+      const address = /https?:\/\/[\w.[\]:]+:\d+/.exec(said);
+      if (address) resolve(address[0]);
+    };
+    server.stdout.on('data', read);
+    server.stderr.on('data', read);
+    server.on('exit', (code) => reject(new Error(`tern serve ended with ${code}: ${said}`)));
+  });
+}
+
+before(async () => {
+  url = await start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  if (server?.exitCode === null) {
+    server.removeAllListeners('exit');
+    const ended = new Promise((resolve) => server.on('exit', resolve));
+    server.kill('SIGTERM');
+    await ended;
+  }
+  rmSync(states, { recursive: true, force: true });
+});
+
+async function limitTo(page, tokens) {
+  await page.evaluate((maxTokens) => localStorage.setItem('tern.settings.chat', JSON.stringify({ maxTokens })), tokens);
+}
+
+test('what a first visit loads is less than 200 KB', async (t) => {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const session = await context.newCDPSession(page);
+  await session.send('Network.enable');
+  let bytes = 0;
+  session.on('Network.loadingFinished', (event) => { bytes += event.encodedDataLength; });
+  await page.goto(url, { waitUntil: 'networkidle' });
+  t.diagnostic(`${bytes} bytes`);
+  assert.ok(await page.locator('.welcome h2').isVisible());
+  assert.ok(bytes > 10_000 && bytes < 200_000, `${bytes}`);
+});
+
+test('a conversation streams, is stopped, branches and resumes', async (t) => {
+  const page = await visit(t, browser, url);
+  await limitTo(page, 24);
+  await page.locator('.suggestions button').first().click();
+  await answered(page);
+  assert.ok((await lastAnswer(page).textContent()).trim().length > 10);
+  assert.match(await page.locator('.turn.assistant .facts').textContent(), /\d+ tokens/);
+  await say(page, 'Then she saw a ship.');
+  await answered(page);
+  assert.match(await page.locator('.turn.assistant').last().locator('.facts').textContent(), /resumed \d+ of \d+ tokens/);
+  await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
+  await answered(page);
+  assert.equal(await page.locator('.turn.assistant').last().locator('.switcher span').textContent(), '2 / 2');
+  assert.equal(await page.locator('.error-line').count(), 0);
+  await shot(page, 'service-chat');
+  await limitTo(page, 20_000);
+  await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
+  await page.waitForFunction(() => document.querySelector('.turn.running .answer')?.textContent.length > 40);
+  await page.keyboard.press('Escape');
+  await answered(page);
+});
+
+test('the playground shows how probable its tokens are', async (t) => {
+  const page = await visit(t, browser, `${url}/#/playground`);
+  await page.evaluate(() => localStorage.setItem('tern.settings.playground', JSON.stringify({ maxTokens: 16 })));
+  await page.fill('#sheet', 'Once upon a time there was a bird.');
+  await page.click('#continue');
+  await page.getByRole('button', { name: 'Go on' }).waitFor();
+  const count = await page.locator('.token').count();
+  assert.ok(count >= 8 && count <= 16, `${count} tokens`);
+  await page.locator('.token').nth(4).click();
+  assert.ok(await page.locator('.alternative').count() >= 3);
+  await page.locator('.alternative:not(.taken)').first().click();
+  await page.getByRole('button', { name: 'Go on' }).waitFor();
+  assert.equal(await page.locator('.error-line').count(), 0);
+});
+
+test('models, metrics and kept states are shown', async (t) => {
+  const page = await visit(t, browser, `${url}/#/models`);
+  await page.locator('[data-model] .badge.on').first().waitFor();
+  assert.match(await page.locator('[data-model]').first().textContent(), /RWKV-\d.*layers of/s);
+  await shot(page, 'service-models');
+  await page.keyboard.press('4');
+  await page.waitForFunction(() => window.Chart && Chart.getChart(document.querySelector('canvas'))?.data.labels.length >= 2);
+  await page.keyboard.press('1');
+  await limitTo(page, 8);
+  await say(page, 'The sea was calm.');
+  await answered(page);
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Kept states' }).click();
+  const rows = page.locator('[data-state]');
+  await rows.first().waitFor();
+  const before = await rows.count();
+  await rows.first().getByRole('button', { name: 'Show the text' }).click();
+  assert.match(await page.getByRole('dialog').textContent(), /The sea was calm/);
+  await page.keyboard.press('Escape');
+  await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Fork');
+  await page.getByRole('dialog').getByRole('button', { name: 'Fork' }).click();
+  await page.waitForFunction((count) => document.querySelectorAll('[data-state]').length === count + 1, before);
+  await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Roll back');
+  await page.getByRole('dialog').getByRole('textbox').fill('3');
+  await page.getByRole('dialog').getByRole('button', { name: 'Roll back' }).click();
+  await page.waitForFunction((count) => document.querySelectorAll('[data-state]').length === count + 2, before);
+  await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Delete');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await page.waitForFunction((count) => document.querySelectorAll('[data-state]').length === count + 1, before);
+});
