@@ -61,7 +61,8 @@ class Exchange {
 
   /// Calls `gone` once, on the strand, when the client goes away (or the server must stop, or the request has
   /// taken too long) before the answer is complete; at once when that has happened. A client that closes its
-  /// own side counts as gone: pieces are no longer taken, but a whole answer (Send) is still tried.
+  /// own side counts as gone: pieces are no longer taken, but a whole answer (Send) is still tried. Never
+  /// called once the handler has returned.
   virtual void OnGone(std::function<void()> gone) = 0;
   virtual bool gone() const = 0;
   /// For the access log: fields beside method, path, status, bytes and time ("model", "tokens" …); never

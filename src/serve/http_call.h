@@ -48,6 +48,8 @@ class HttpCall final : public Exchange {
   /// The connection can take another request.
   bool reusable() const { return complete() && keep_alive_; }
   void TellGone();
+  /// The handler has returned, and with it perhaps what its listener would touch.
+  void ForgetListener() { on_gone_ = nullptr; }
   /// As JSON, without texts.
   std::string LogLine() const;
 

@@ -8,6 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -64,6 +65,7 @@ void Connection::Start(ServerCore& core, tcp::socket socket) {
   asio::co_spawn(self->executor_, self->Run(self), [self](const std::exception_ptr& failure) {
     if (failure) LogWarning("a connection was closed: an exception outside of a handler");
     self->Close();
+    self->ReleaseBody();
     --self->core_.counters.connections;
     self->core_.connections.Remove(self.get());
   });
@@ -136,8 +138,7 @@ Task<bool> Connection::ServeOne() {
   HttpCall call(*this, parser.parsed());
   ++core_.counters.requests;
   co_await Serve(parser, call);
-  core_.counters.body_bytes -= held_body_bytes_;
-  held_body_bytes_ = 0;
+  ReleaseBody();
   if (core_.log) core_.log(call.LogLine());
   co_return call.reusable() && !closed_;
 }
@@ -223,6 +224,8 @@ Task<Progress> Connection::Read(RequestParser& parser) {
   }
 }
 
+void Connection::ReleaseBody() { core_.counters.body_bytes -= std::exchange(held_body_bytes_, 0); }
+
 bool Connection::BodiesAreTooMany() const {
   return held_body_bytes_ > 0 && core_.counters.body_bytes > core_.options.max_bodies_bytes;
 }
@@ -258,6 +261,7 @@ Task<void> Connection::CallHandler(const Route& route, HttpCall& call) {
   } catch (...) {
     failure = "an exception of an unknown kind";
   }
+  call.ForgetListener();
   if (!failure.empty()) LogWarning("{} {}: {}", route.method, route.pattern, failure.substr(0, 200));
   if (!call.begun() && !closed_) {
     ApiError error = {.status = 500,

@@ -64,6 +64,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// False when the request will not come that far; the client has then been told, if it is there.
   Task<bool> ReadTo(RequestParser::Progress wanted, RequestParser& parser, HttpCall& call);
   bool BodiesAreTooMany() const;
+  void ReleaseBody();
   Task<void> CallHandler(const Route& route, HttpCall& call);
   Task<void> Farewell();
 

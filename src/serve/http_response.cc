@@ -3,11 +3,38 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <utility>
 
 #include "serve/http_text.h"
 
 namespace tern::serve {
 namespace {
+
+constexpr std::array<std::pair<int, std::string_view>, 24> kReasons = {
+    {{100, "Continue"},
+     {200, "OK"},
+     {201, "Created"},
+     {202, "Accepted"},
+     {204, "No Content"},
+     {304, "Not Modified"},
+     {400, "Bad Request"},
+     {401, "Unauthorized"},
+     {403, "Forbidden"},
+     {404, "Not Found"},
+     {405, "Method Not Allowed"},
+     {408, "Request Timeout"},
+     {409, "Conflict"},
+     {413, "Content Too Large"},
+     {414, "URI Too Long"},
+     {415, "Unsupported Media Type"},
+     {417, "Expectation Failed"},
+     {422, "Unprocessable Content"},
+     {429, "Too Many Requests"},
+     {431, "Request Header Fields Too Large"},
+     {500, "Internal Server Error"},
+     {501, "Not Implemented"},
+     {503, "Service Unavailable"},
+     {505, "HTTP Version Not Supported"}}};
 
 void AddField(std::string* text, std::string_view name, std::string_view value) {
   text->append(name);
@@ -52,58 +79,10 @@ std::string HttpDate(std::time_t time) {
 }  // namespace
 
 std::string_view ReasonOf(int status) {
-  switch (status) {
-    case 100:
-      return "Continue";
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 202:
-      return "Accepted";
-    case 204:
-      return "No Content";
-    case 304:
-      return "Not Modified";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Content Too Large";
-    case 414:
-      return "URI Too Long";
-    case 415:
-      return "Unsupported Media Type";
-    case 417:
-      return "Expectation Failed";
-    case 422:
-      return "Unprocessable Content";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Status";
+  for (const auto& [known, reason] : kReasons) {
+    if (known == status) return reason;
   }
+  return "Status";
 }
 
 std::string FormatTime(std::chrono::system_clock::time_point time) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tests/serve/http_testing.h"
 
@@ -94,8 +95,10 @@ TEST(Http, ReadsChunkedBodies) {
   EXPECT_EQ(client.Ask(head + "5\r\nhello\r\n6;note=x\r\n world\r\n0\r\nX-After: 1\r\n\r\n").body,
             "hello world");
   EXPECT_EQ(client.Ask(head + "0\r\n\r\n").body, "");
-  for (const char c : head + "3\r\nabc\r\n0\r\n\r\n") client.Send({&c, 1});
-  EXPECT_EQ(client.Read().body, "abc");
+  for (const char* body : {"3\r\nabc\r\n0\r\n\r\n", "0\r\n\r\n", "0\r\nX-After: 1\r\n\r\n"}) {
+    for (const char c : head + body) client.Send({&c, 1});
+    EXPECT_EQ(client.Read().body, body[0] == '3' ? "abc" : "");
+  }
   EXPECT_EQ(client.Ask(TestServer::Get("/hello")).body, "hello");
 }
 
@@ -172,6 +175,29 @@ TEST(Http, SurvivesHandlersThatFail) {
   EXPECT_EQ(cut.body, "half");
   EXPECT_FALSE(cut.complete);
   EXPECT_EQ(server->stats().responses_5xx, 2);
+}
+
+TEST(Http, SeveralThreadsServeManyClients) {
+  HttpOptions options;
+  options.threads = 3;
+  TestServer server(options);
+  std::string numbers;
+  for (int i = 0; i < 50; ++i) numbers += std::to_string(i) + ";";
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 8; ++c) {
+    clients.emplace_back([&, c] {
+      Client client = server.Connect();
+      for (int i = 0; i < 40; ++i) {
+        const std::string text = std::to_string(c) + "-" + std::to_string(i);
+        EXPECT_EQ(client.Ask(TestServer::Post("/echo", text)).body, text);
+        EXPECT_EQ(client.Ask(TestServer::Get("/stream/50")).body, numbers);
+        if (i % 10 == 0) server.Connect().Send(TestServer::Get("/stream/50"));  // and leaves
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  server->Stop(milliseconds(10'000));
+  EXPECT_EQ(server->stats().connections, 0);
 }
 
 TEST(Http, WritesALineForEachAnswer) {

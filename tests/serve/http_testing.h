@@ -187,9 +187,18 @@ class Counter {
   std::atomic<int> count_{0};
 };
 
-inline serve::Task<void> Sleep(const serve::Exchange& exchange, std::chrono::milliseconds time) {
-  boost::asio::steady_timer timer(exchange.executor(), time);
+inline serve::Task<void> Sleep(serve::Exchange& exchange, const std::string& milliseconds) {
+  boost::asio::steady_timer timer(exchange.executor(),
+                                  std::chrono::milliseconds(std::atoi(milliseconds.c_str())));
   co_await timer.async_wait(boost::asio::use_awaitable);
+}
+
+inline serve::Task<void> SendText(serve::Exchange& exchange, std::string text, serve::Headers headers = {}) {
+  serve::HttpResponse response;
+  response.content_type = "text/plain";
+  response.body = std::move(text);
+  response.headers = std::move(headers);
+  (void)co_await exchange.Send(std::move(response));
 }
 
 /// A server with a few simple handlers.
@@ -230,120 +239,125 @@ class TestServer {
   Counter waiting, told_gone, ended;  // of /wait and /endless
 
  private:
-  std::vector<serve::Route> Routes();
-  void AddSimple(std::vector<serve::Route>* routes);
-  void AddSlow(std::vector<serve::Route>* routes);
-  void AddFaulty(std::vector<serve::Route>* routes);
+  using Exchange = serve::Exchange;
+  using Task = serve::Task<void>;
+  static Task Hello(Exchange& exchange);
+  static Task Public(Exchange& exchange);
+  static Task Echo(Exchange& exchange);
+  static Task Thing(Exchange& exchange);
+  static Task RemoveThing(Exchange& exchange);
+  static Task Stream(Exchange& exchange);
+  static Task Throw(Exchange& exchange);
+  static Task BreakOff(Exchange& exchange);
+  Task Soon(Exchange& exchange);
+  Task Wait(Exchange& exchange);
+  Task WriteWithoutEnd(Exchange& exchange);
+
+  std::vector<serve::Route> Routes() {
+    using serve::Access;
+    const auto mine = [this](Task (TestServer::*handler)(Exchange&)) {
+      return [this, handler](Exchange& exchange) { return (this->*handler)(exchange); };
+    };
+    return {{"GET", "/hello", Access::kKeyed, Hello},
+            {"GET", "/public", Access::kPublic, Public},
+            {"POST", "/echo", Access::kKeyed, Echo},
+            {"GET", "/things/{id}/parts/{part}", Access::kKeyed, Thing},
+            {"DELETE", "/things/{id}/parts/{part}", Access::kKeyed, RemoveThing},
+            {"GET", "/stream/{pieces}", Access::kKeyed, Stream},
+            {"GET", "/soon/{milliseconds}", Access::kKeyed, mine(&TestServer::Soon)},
+            {"POST", "/wait", Access::kKeyed, mine(&TestServer::Wait)},
+            {"GET", "/endless", Access::kKeyed, mine(&TestServer::WriteWithoutEnd)},
+            {"GET", "/throws", Access::kKeyed, Throw},
+            {"GET", "/silent", Access::kKeyed, [](Exchange&) -> Task { co_return; }},
+            {"GET", "/cut", Access::kKeyed, BreakOff}};
+  }
 
   mutable std::mutex mutex_;
   std::vector<std::string> log_;
   std::unique_ptr<serve::HttpServer> server_;
 };
 
-inline void TestServer::AddSimple(std::vector<serve::Route>* routes) {
-  using serve::Exchange, serve::HttpResponse, serve::Task, serve::Access;
-  routes->push_back({"GET", "/hello", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-                       HttpResponse response;
-                       response.content_type = "text/plain";
-                       response.body = "hello";
-                       exchange.Log("model", "none");
-                       (void)co_await exchange.Send(std::move(response));
-                     }});
-  routes->push_back({"GET", "/public", Access::kPublic, [](Exchange& exchange) -> Task<void> {
-                       HttpResponse response;
-                       response.body = "owner=" + exchange.request().owner;
-                       (void)co_await exchange.Send(std::move(response));
-                     }});
-  routes->push_back({"POST", "/echo", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-                       HttpResponse response;
-                       response.body = exchange.request().body;
-                       response.headers.emplace_back("X-Owner", exchange.request().owner);
-                       (void)co_await exchange.Send(std::move(response));
-                     }});
-  routes->push_back(
-      {"GET", "/things/{id}/parts/{part}", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-         HttpResponse response;
-         const serve::HttpRequest& request = exchange.request();
-         response.body =
-             request.captures[0] + "|" + request.captures[1] + "|" + std::string(request.Query("q"));
-         response.headers.emplace_back("X-Split", "one\r\nX-Injected: two");
-         (void)co_await exchange.Send(std::move(response));
-       }});
-  routes->push_back(
-      {"DELETE", "/things/{id}/parts/{part}", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-         HttpResponse response;
-         response.status = 204;
-         (void)co_await exchange.Send(std::move(response));
-       }});
-  routes->push_back({"GET", "/stream/{pieces}", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-                       const int pieces = std::atoi(exchange.request().captures[0].c_str());
-                       HttpResponse head;
-                       head.content_type = "text/plain";
-                       (void)co_await exchange.Begin(std::move(head));
-                       for (int i = 0; i < pieces; ++i) {
-                         const std::string piece = std::to_string(i) + ";";
-                         (void)co_await exchange.Write(piece);
-                       }
-                       (void)co_await exchange.End();
-                     }});
+inline serve::Task<void> TestServer::Hello(Exchange& exchange) {
+  exchange.Log("model", "none");
+  co_await SendText(exchange, "hello");
 }
 
-inline void TestServer::AddSlow(std::vector<serve::Route>* routes) {
-  using serve::Exchange, serve::HttpResponse, serve::Task, serve::Access;
-  routes->push_back({"POST", "/wait", Access::kKeyed, [this](Exchange& exchange) -> Task<void> {
-                       boost::asio::steady_timer timer(exchange.executor(), std::chrono::hours(1));
-                       exchange.OnGone([&] {
-                         told_gone.Add();
-                         timer.cancel();
-                       });
-                       waiting.Add();
-                       boost::system::error_code ignored;
-                       co_await timer.async_wait(
-                           boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
-                       ended.Add();
-                     }});
-  routes->push_back({"GET", "/soon/{milliseconds}", Access::kKeyed, [this](Exchange& exchange) -> Task<void> {
-                       waiting.Add();
-                       co_await Sleep(exchange, std::chrono::milliseconds(
-                                                    std::atoi(exchange.request().captures[0].c_str())));
-                       HttpResponse response;
-                       response.body = "done";
-                       (void)co_await exchange.Send(std::move(response));
-                       ended.Add();
-                     }});
-  routes->push_back({"GET", "/endless", Access::kKeyed, [this](Exchange& exchange) -> Task<void> {
-                       exchange.OnGone([this] { told_gone.Add(); });
-                       const std::string piece(64 << 10, 'x');
-                       HttpResponse head;
-                       Status status = co_await exchange.Begin(std::move(head));
-                       waiting.Add();
-                       while (status.ok()) status = co_await exchange.Write(piece);
-                       EXPECT_EQ(status.code(), StatusCode::kUnavailable);
-                       ended.Add();
-                     }});
+inline serve::Task<void> TestServer::Public(Exchange& exchange) {
+  co_await SendText(exchange, "owner=" + exchange.request().owner);
 }
 
-inline void TestServer::AddFaulty(std::vector<serve::Route>* routes) {
-  using serve::Exchange, serve::HttpResponse, serve::Task, serve::Access;
-  routes->push_back({"GET", "/throws", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-                       co_await Sleep(exchange, std::chrono::milliseconds(1));
-                       throw std::runtime_error("deliberate");
-                     }});
-  routes->push_back({"GET", "/silent", Access::kKeyed, [](Exchange&) -> Task<void> { co_return; }});
-  routes->push_back({"GET", "/cut", Access::kKeyed, [](Exchange& exchange) -> Task<void> {
-                       HttpResponse head;
-                       (void)co_await exchange.Begin(std::move(head));
-                       (void)co_await exchange.Write("half");
-                       throw std::runtime_error("deliberate");
-                     }});
+inline serve::Task<void> TestServer::Echo(Exchange& exchange) {
+  co_await SendText(exchange, exchange.request().body);
 }
 
-inline std::vector<serve::Route> TestServer::Routes() {
-  std::vector<serve::Route> routes;
-  AddSimple(&routes);
-  AddSlow(&routes);
-  AddFaulty(&routes);
-  return routes;
+inline serve::Task<void> TestServer::Thing(Exchange& exchange) {
+  const serve::HttpRequest& request = exchange.request();
+  std::string text = request.captures[0] + "|" + request.captures[1] + "|" + std::string(request.Query("q"));
+  serve::Headers headers;
+  headers.emplace_back("X-Split", "one\r\nX-Injected: two");
+  co_await SendText(exchange, std::move(text), std::move(headers));
+}
+
+inline serve::Task<void> TestServer::RemoveThing(Exchange& exchange) {
+  serve::HttpResponse response;
+  response.status = 204;
+  (void)co_await exchange.Send(std::move(response));
+}
+
+/// "0;1;2;…", a number a piece.
+inline serve::Task<void> TestServer::Stream(Exchange& exchange) {
+  const int pieces = std::atoi(exchange.request().captures[0].c_str());
+  serve::HttpResponse head;
+  head.content_type = "text/plain";
+  (void)co_await exchange.Begin(std::move(head));
+  for (int i = 0; i < pieces; ++i) {
+    const std::string piece = std::to_string(i) + ";";
+    (void)co_await exchange.Write(piece);
+  }
+  (void)co_await exchange.End();
+}
+
+inline serve::Task<void> TestServer::Throw(Exchange& exchange) {
+  co_await Sleep(exchange, "1");
+  throw std::runtime_error("deliberate");
+}
+
+inline serve::Task<void> TestServer::BreakOff(Exchange& exchange) {
+  serve::HttpResponse head;
+  (void)co_await exchange.Begin(std::move(head));
+  (void)co_await exchange.Write("half");
+  throw std::runtime_error("deliberate");
+}
+
+inline serve::Task<void> TestServer::Soon(Exchange& exchange) {
+  waiting.Add();
+  co_await Sleep(exchange, exchange.request().captures[0]);
+  co_await SendText(exchange, "done");
+  ended.Add();
+}
+
+/// Waits until its client has gone, and never answers.
+inline serve::Task<void> TestServer::Wait(Exchange& exchange) {
+  boost::asio::steady_timer timer(exchange.executor(), std::chrono::hours(1));
+  exchange.OnGone([&] {
+    told_gone.Add();
+    timer.cancel();
+  });
+  waiting.Add();
+  boost::system::error_code ignored;
+  co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+  ended.Add();
+}
+
+inline serve::Task<void> TestServer::WriteWithoutEnd(Exchange& exchange) {
+  exchange.OnGone([this] { told_gone.Add(); });
+  const std::string piece(64 << 10, 'x');
+  serve::HttpResponse head;
+  Status status = co_await exchange.Begin(std::move(head));
+  waiting.Add();
+  while (status.ok()) status = co_await exchange.Write(piece);
+  EXPECT_EQ(status.code(), StatusCode::kUnavailable);
+  ended.Add();
 }
 
 }  // namespace tern::testing
