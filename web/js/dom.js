@@ -111,9 +111,10 @@ export function isTyping(target) {
 export function autoGrow(area) {
   const grow = () => {
     area.style.height = 'auto';
-    area.style.height = `${area.scrollHeight}px`;
+    if (area.offsetParent) area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
   };
   area.addEventListener('input', grow);
+  area.addEventListener('focus', grow);  // it may have been hidden until now
   requestAnimationFrame(grow);
   return grow;
 }

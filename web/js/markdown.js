@@ -24,6 +24,7 @@ export function loadMarkdown() {
 function sanitised(html) {
   const fragment = globalThis.DOMPurify.sanitize(html, {
     ALLOWED_TAGS, ALLOWED_ATTR, ALLOW_DATA_ATTR: false, ALLOW_ARIA_ATTR: false, RETURN_DOM_FRAGMENT: true,
+    ADD_URI_SAFE_ATTR: ['class', 'align', 'start', 'type', 'checked', 'disabled'],  // the others must look like addresses
     ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#)/i,
   });
   for (const link of fragment.querySelectorAll('a')) {
@@ -125,7 +126,7 @@ export class MarkdownView {
     while (same < this.#blocks.length && same < tokens.length && this.#blocks[same].raw === tokens[same].raw) ++same;
     for (const block of this.#blocks.splice(same)) block.element.remove();
     for (const token of tokens.slice(same)) {
-      const html = globalThis.marked.parser(Object.assign([token], { links: tokens.links }), { renderer: renderer() });
+      const html = globalThis.marked.parser(Object.assign([token], { links: tokens.links }), { ...globalThis.marked.defaults, renderer: renderer() });
       const element = h('div', { class: 'block' }, sanitised(html));
       this.#element.append(element);
       this.#blocks.push({ raw: token.raw, element });
