@@ -75,6 +75,10 @@ test('stop, answer again, switch, edit, branch: each goes on from a kept state',
   await answered(page);
   assert.ok(await page.getByText('stopped').isVisible());
   assert.doesNotMatch(await lastAnswer(page).textContent(), /word399/);
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await answered(page);
+  assert.equal(chats().at(-1).messages.at(-1).role, 'assistant', 'what was cut is completed');
+  assert.match(await lastAnswer(page).textContent(), /^word0 .*little tern/);
   const [first, second] = chats();
   assert.equal(first.keep_state, true);
   assert.equal(first.state, undefined);
@@ -361,6 +365,15 @@ test('kept states are read, forked, rolled back, downloaded and deleted', async 
   const download = page.waitForEvent('download');
   await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Download');
   assert.match((await download).suggestedFilename(), /^st_.*\.safetensors$/);
+  await choose(page, rows.filter({ hasText: 'a fork' }).getByRole('button', { name: 'Menu' }), 'Begin a chat here');
+  await say(page, 'Hello again');
+  await answered(page);
+  assert.match(chats().at(-1).state, /^st_/);
+  assert.deepEqual(chats().at(-1).messages, [{ role: 'user', content: 'Hello again' }]);
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Kept states' }).click();
+  await rows.first().waitFor();
+  assert.ok(await rows.locator('a', { hasText: 'a fork' }).first().isVisible(), 'the conversation that goes on from it');
   const count = await rows.count();
   await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Delete');
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();

@@ -1,7 +1,7 @@
 // The conversation that is shown, and the field below it.
 import { autoGrow, fill, h, icon, iconButton } from './dom.js';
 import { Reader, note } from './announce.js';
-import { answer, forgetState, isRunning, onProgress, stop } from './runner.js';
+import { answer, forgetState, goOn, isRunning, onProgress, stop } from './runner.js';
 import { addTurn, branchAt, newConversation, place, removeTurn, shownPath, showSibling } from './tree.js';
 import { getConversation, saveConversation } from './store.js';
 import { TurnView, isSendKey } from './turn.js';
@@ -150,6 +150,10 @@ class ChatView {
       if (next) this.#keepAndRender(next.id);
     },
     retry: (turn) => this.#retry(turn),
+    goOn: (turn) => {
+      goOn(this.conversation, turn);
+      this.#updateButton();
+    },
     edit: (turn, text) => this.#edit(turn, text),
     branch: (turn) => {
       branchAt(this.conversation, turn.id);

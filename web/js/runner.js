@@ -51,17 +51,23 @@ function take(turn, event, clock) {
 
 // Goes on at the nearest kept state; when the service has it no more, reads the whole conversation.
 async function* events(conversation, turn, body, key, signal) {
-  const resume = turn.parent ? resumeFrom(conversation, turn.parent, key) : null;
+  const chat = '/v1/chat/completions';
+  if (turn.text) {  // an answer that was cut: a conversation that ends with an answer is one to be completed
+    yield* stream(chat, { ...body, messages: messagesTo(conversation, turn.id) }, signal);
+    return;
+  }
+  const resume = resumeFrom(conversation, turn.parent, key);
   if (resume?.messages.length) {
     try {
-      yield* stream('/v1/chat/completions', { ...body, state: resume.state, messages: resume.messages }, signal);
+      yield* stream(chat, { ...body, state: resume.state, messages: resume.messages }, signal);
       return;
     } catch (error) {
       if (error.status !== 404 || turn.text) throw error;
-      delete resume.turn.state;
+      if (resume.turn) delete resume.turn.state;
+      else delete conversation.base;
     }
   }
-  yield* stream('/v1/chat/completions', { ...body, messages: messagesTo(conversation, turn.parent) }, signal);
+  yield* stream(chat, { ...body, messages: messagesTo(conversation, turn.parent) }, signal);
 }
 
 async function forgetOutgrown(conversation) {
@@ -77,11 +83,23 @@ export const forgetState = (id) => request(`/v1/states/${encodeURIComponent(id)}
 /** Writes an answer to the turn `parent`. Never throws: what went wrong stands in the turn. */
 export async function answer(conversation, parent) {
   if (isRunning(conversation)) return;
+  await write(conversation, addTurn(conversation, parent, { role: 'assistant', model: conversation.model }));
+}
+
+/** Completes an answer that was stopped or cut at the limit of tokens. */
+export async function goOn(conversation, turn) {
+  if (isRunning(conversation)) return;
+  if (turn.state) forgetState(turn.state);
+  for (const name of ['error', 'finish', 'state', 'stateKey', 'seconds']) delete turn[name];
+  await write(conversation, turn);
+}
+
+async function write(conversation, turn) {
   const settings = chatSettings();
   const key = stateKey(conversation, settings.template);
-  const turn = addTurn(conversation, parent, { role: 'assistant', model: conversation.model, running: true });
   const control = new AbortController();
   const clock = { first: null, pieces: 0 };
+  turn.running = true;
   running.set(conversation.id, control);
   tell(conversation, turn);
   let saved = performance.now();
@@ -91,13 +109,13 @@ export async function answer(conversation, parent) {
       tell(conversation, turn);
       if (performance.now() - saved > 3000) {
         saved = performance.now();
-        saveConversation(conversation, { quiet: true });
+        saveConversation(conversation, { quiet: true }).catch(() => {});
       }
     }
     if (turn.state) turn.stateKey = key;
   } catch (error) {
     if (error.name === 'AbortError') turn.finish = 'stopped';
-    else turn.error = { message: error.message, status: error.status ?? 0, retryAfter: error.retryAfter ?? 0 };
+    else turn.error = { message: error.message, status: error.status ?? 0 };
   }
   delete turn.running;
   delete turn.pieces;

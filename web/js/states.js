@@ -3,8 +3,14 @@ import { askText, confirmDialog, showDialog, showMenu, toast } from './dialog.js
 import { bytes, date, number } from './format.js';
 import { download, request } from './api.js';
 import { fill, h, iconButton, saveFile } from './dom.js';
+import { listConversations, saveConversation } from './store.js';
+import { newConversation } from './tree.js';
 import { showFailure, simplePage } from './page.js';
 import { t } from './i18n.js';
+
+// Which conversation of this browser ends a branch at that state, if any.
+const holderOf = (state) => listConversations().find((conversation) =>
+  conversation.base === state.id || Object.values(conversation.nodes).some((node) => node.state === state.id));
 
 const path = (state, rest = '') => `/v1/states/${encodeURIComponent(state.id)}${rest}`;
 
@@ -77,14 +83,24 @@ class States {
     }
   }
 
+  async #chatFrom(state) {
+    const conversation = newConversation({ model: state.model, base: state.id });
+    conversation.title = state.note || t('states.state');
+    await saveConversation(conversation).catch(() => {});
+    location.hash = `#/chat/${conversation.id}`;
+  }
+
   #row(state) {
+    const holder = holderOf(state);
     const menu = iconButton('more', t('states.menu', { state: state.note || state.id }), () => showMenu(menu, [
+      [t('states.chat'), () => this.#chatFrom(state)],
       [t('states.fork'), () => this.#fork(state)],
       [t('states.rollback'), () => this.#rollback(state)],
       [t('states.download'), () => this.#download(state)],
       [t('delete'), () => this.#delete(state), { danger: true }]]), { 'aria-haspopup': 'menu' });
     return h('tr', { data: { state: state.id } },
-      h('td', {}, h('div', { class: 'state-note' }, state.note || t('states.unnamed')),
+      h('td', {}, h('div', { class: 'state-note' },
+        holder ? h('a', { href: `#/chat/${holder.id}` }, state.note || holder.title) : state.note || t('states.unnamed')),
         h('div', { class: 'state-id' }, state.id, state.parent && ` ← ${state.parent}`)),
       h('td', { class: 'number' }, t('turn.tokens', { tokens: number(state.tokens) })),
       h('td', { class: 'number' }, bytes(state.bytes), ' ', h('span', { class: 'badge' }, t(state.in_memory ? 'states.memory' : 'states.disk'))),

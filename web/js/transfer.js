@@ -3,7 +3,7 @@ const FORMAT = 'tern-conversations';
 
 /** States stay behind: they belong to one server and one key. */
 export function exportText(conversations, now = new Date()) {
-  const plain = conversations.map((conversation) => ({
+  const plain = conversations.map(({ base, ...conversation }) => ({
     ...conversation,
     nodes: Object.fromEntries(Object.entries(conversation.nodes).map(([id, node]) => {
       const { state, stateKey, running, ...rest } = node;

@@ -6,8 +6,9 @@ const ROOT = '';
 export const newId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(36).padStart(2, '0')).join('');
 
-export function newConversation({ model = '', system = '' } = {}, now = Date.now()) {
-  return { id: newId(), title: '', created: now, updated: now, model, system, nodes: {}, chosen: {} };
+/** `base`: the id of a kept state that it goes on from. */
+export function newConversation({ model = '', system = '', base = '' } = {}, now = Date.now()) {
+  return { id: newId(), title: '', created: now, updated: now, model, system, ...(base && { base }), nodes: {}, chosen: {} };
 }
 
 /** Adds a turn under `parent` (a turn's id, or '' for the beginning) and makes it the one that is shown. */
@@ -100,15 +101,17 @@ export function messagesTo(conversation, id) {
 /** What makes a kept state fit: a state that has read another system prompt would answer as if it still held. */
 export const stateKey = (conversation, template) => JSON.stringify([conversation.model, conversation.system.trim(), template]);
 
-/** The nearest answer before `id` whose state is kept, and the messages after it; null when there is none. */
+/**
+ * The nearest answer before `id` whose state is kept, or the state that the whole conversation began at, and the messages
+ * after it; null when there is neither.
+ */
 export function resumeFrom(conversation, id, key) {
   const path = pathTo(conversation, id);
-  for (let i = path.length - 1; i >= 0; --i) {
-    if (!path[i].state || path[i].stateKey !== key) continue;
-    const later = path.slice(i + 1).filter((node) => node.role === 'user' || node.text);
-    return { state: path[i].state, turn: path[i], messages: later.map(({ role, text }) => ({ role, content: text })) };
-  }
-  return null;
+  const at = path.findLastIndex((node) => node.state && node.stateKey === key);
+  const state = at < 0 ? conversation.base : path[at].state;
+  if (!state) return null;
+  const later = path.slice(at + 1).filter((node) => node.role === 'user' || node.text);
+  return { state, turn: path[at] ?? null, messages: later.map(({ role, text }) => ({ role, content: text })) };
 }
 
 /** Turns whose state nobody needs any more: no branch ends or parts there, and a later state has read all they have. */

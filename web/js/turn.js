@@ -33,7 +33,7 @@ function switcher(conversation, turn, actions) {
     iconButton('right', t('turn.next'), () => actions.show(turn, 1), { disabled: index === count - 1 }));
 }
 
-/** `actions`: show, retry, edit, branch, remove, focus. The element is updated by its `update` while the answer grows. */
+/** `actions`: show, retry, goOn, edit, branch, remove. The element is updated by its `update` while the answer grows. */
 export class TurnView {
   constructor(conversation, turn, actions) {
     Object.assign(this, { conversation, turn, actions });
@@ -92,6 +92,8 @@ export class TurnView {
       turn.error && h('p', { class: 'error-line', role: 'alert' }, h('span', {}, turn.error.message),
         h('button', { type: 'button', class: 'quiet small', onclick: () => actions.retry(turn) }, icon('retry'), t('retry'))),
       switcher(conversation, turn, actions),
+      ['length', 'stopped'].includes(turn.finish) && turn.text && h('button', { type: 'button', class: 'quiet small',
+        onclick: () => actions.goOn(turn) }, icon('play'), t('turn.go_on')),
       h('div', { class: 'turn-actions', role: 'toolbar', 'aria-label': t('turn.actions') },
         copy,
         turn.role === 'assistant' && iconButton('retry', t('turn.retry'), () => actions.retry(turn)),
