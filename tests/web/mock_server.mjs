@@ -179,7 +179,7 @@ export class MockService {
     if (error) events.push({ error: { message: error, type: 'server_error', code: null } });
     const whole = (kept?.text ?? '') + said;
     const usage = this.#usage(whole, text, kept);
-    const end = chunk({}, { finish_reason: 'stop', state: body.keep_state ? this.#keep(`${whole}\n${text}`, body.state ?? '', 'chat') : undefined });
+    const end = () => chunk({}, { finish_reason: 'stop', state: body.keep_state ? this.#keep(`${whole}\n${text}`, body.state ?? '', 'chat') : undefined });
     return this.#stream(response, [...events, end, { ...chunk({}), choices: [], usage }]);
   }
 
@@ -207,8 +207,9 @@ export class MockService {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     let gone = false;
     response.on('close', () => { gone = true; });
-    for (const event of events) {
+    for (const next of events) {
       if (gone) return;
+      const event = typeof next === 'function' ? next() : next;
       response.write(`data: ${JSON.stringify(event)}\n\n`);
       if (event.error) break;
       await sleep(this.delay);

@@ -25,21 +25,27 @@ async function failureOf(response) {
     { status: response.status, code: error.code, retryAfter });
 }
 
-async function open(path, { method = 'GET', body, signal } = {}, asked = false) {
+async function send(path, { method = 'GET', body, signal }, key) {
   const headers = {};
-  const key = pref('key');
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
-  let response;
   try {
-    response = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    return await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new ApiFailure(t('error.unreachable'));
   }
-  if (response.ok) return response;
-  if (response.status === 401 && !asked && await askForKey(Boolean(key))) return open(path, { method, body, signal }, true);
-  throw await failureOf(response);
+}
+
+async function open(path, options = {}) {
+  for (;;) {
+    const key = pref('key');
+    const response = await send(path, options, key);
+    if (response.ok) return response;
+    if (response.status !== 401) throw await failureOf(response);
+    // Another request may have asked for the key in the meantime.
+    if (pref('key') === key && !await askForKey(Boolean(key))) throw await failureOf(response);
+  }
 }
 
 export async function request(path, options) {

@@ -8,7 +8,7 @@ import { TurnView, isSendKey } from './turn.js';
 import { confirmDialog, toast } from './dialog.js';
 import { listModels } from './api.js';
 import { loadMarkdown } from './markdown.js';
-import { onPref, pref, setPref } from './prefs.js';
+import { pref, setPref } from './prefs.js';
 import { t } from './i18n.js';
 import { tuningPanel } from './tuning.js';
 
@@ -312,17 +312,16 @@ class ChatView {
 
 let current = null;
 onProgress((conversation, turn) => current?.progress(conversation, turn));
-onPref('key', () => listModels(true).catch(() => {}));
 
 export function chatView(id) {
-  current = new ChatView(id);
+  const view = new ChatView(id);
+  current = view;
   loadMarkdown().catch(() => {});
   return {
-    element: current.element,
-    shown: () => current.shown(),
-    escape: () => current.escape(),
-    focus: () => current.input.focus(),
-    conversation: () => current.conversation,
-    hidden: () => { current = null; },
+    element: view.element,
+    shown: () => view.shown(),
+    escape: () => view.escape(),
+    focus: () => view.input.focus(),
+    hidden: () => { if (current === view) current = null; },
   };
 }

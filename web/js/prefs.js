@@ -1,6 +1,5 @@
 // What the browser remembers beside conversations: small things, in localStorage.
 const PREFIX = 'tern.';
-const listeners = new Map();
 const memory = new Map();  // when the browser refuses storage
 
 export function pref(name, fallback = null) {
@@ -18,11 +17,4 @@ export function setPref(name, value) {
     if (value === null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch { /* kept until the page is left */ }
-  for (const listener of listeners.get(name) ?? []) listener(value);
-}
-
-export function onPref(name, listener) {
-  if (!listeners.has(name)) listeners.set(name, new Set());
-  listeners.get(name).add(listener);
-  return () => listeners.get(name).delete(listener);
 }

@@ -52,22 +52,20 @@ function take(turn, event, clock) {
 // Goes on at the nearest kept state; when the service has it no more, reads the whole conversation.
 async function* events(conversation, turn, body, key, signal) {
   const chat = '/v1/chat/completions';
-  if (turn.text) {  // an answer that was cut: a conversation that ends with an answer is one to be completed
-    yield* stream(chat, { ...body, messages: messagesTo(conversation, turn.id) }, signal);
-    return;
-  }
-  const resume = resumeFrom(conversation, turn.parent, key);
+  const before = turn.text;  // of an answer that was cut: messages that end with an answer ask for its completion
+  const last = before ? turn.id : turn.parent;
+  const resume = resumeFrom(conversation, last, key);
   if (resume?.messages.length) {
     try {
       yield* stream(chat, { ...body, state: resume.state, messages: resume.messages }, signal);
       return;
     } catch (error) {
-      if (error.status !== 404 || turn.text) throw error;
+      if (error.status !== 404 || turn.text !== before) throw error;
       if (resume.turn) delete resume.turn.state;
       else delete conversation.base;
     }
   }
-  yield* stream(chat, { ...body, messages: messagesTo(conversation, turn.parent) }, signal);
+  yield* stream(chat, { ...body, messages: messagesTo(conversation, last) }, signal);
 }
 
 async function forgetOutgrown(conversation) {

@@ -3,7 +3,7 @@ import { autoGrow, fill, h, iconButton } from './dom.js';
 import { askText, confirmDialog } from './dialog.js';
 import { t } from './i18n.js';
 import { PRESETS, SETTINGS, presetNames, presetOf } from './presets.js';
-import { onPref, pref, setPref } from './prefs.js';
+import { pref, setPref } from './prefs.js';
 
 const DEFAULTS = {
   chat: { sampling: PRESETS.balanced, maxTokens: 1024, seed: null, stop: '', template: '', thinking: '', grammar: '' },
@@ -28,45 +28,58 @@ function field(label, build, hint = '') {
 
 function slider({ name, min, max, step }, value, set) {
   const id = nextId();
-  const own = Number.isFinite(value);
   const digits = String(step).split('.')[1]?.length ?? 0;
-  const box = h('input', { type: 'number', id, min, max, step, value: own ? String(value) : '', placeholder: t('settings.auto'),
-    onchange: () => set(box.value === '' ? null : Math.min(max, Math.max(min, Number(box.value)))) });
-  const range = h('input', { type: 'range', min, max, step, value: String(own ? value : min), 'aria-label': t(`settings.${name}`),
-    class: own ? null : 'unset',
-    oninput: () => { box.value = Number(range.value).toFixed(digits); },
+  const show = (number) => {
+    range.classList.toggle('unset', number === null);
+    range.value = String(number ?? min);
+  };
+  const box = h('input', { type: 'number', id, min, max, step, value: value ?? '', placeholder: t('settings.auto'), onchange: () => {
+    const number = box.value === '' ? null : Math.min(max, Math.max(min, Number(box.value)));
+    box.value = number ?? '';
+    show(number);
+    set(number);
+  } });
+  const range = h('input', { type: 'range', min, max, step, 'aria-label': t(`settings.${name}`),
+    oninput: () => {
+      box.value = Number(range.value).toFixed(digits);
+      range.classList.remove('unset');
+    },
     onchange: () => set(Number(range.value)) });
+  show(value ?? null);
   return h('div', { class: 'field slider' },
     h('label', { for: id, class: 'field-label', title: t(`settings.${name}.hint`) }, t(`settings.${name}`)), box, range);
 }
 
-function presetRow(place, settings, change) {
-  const own = pref('presets', {});
-  const current = presetOf(settings.sampling, own);
-  const label = (name) => (name in PRESETS ? t(`preset.${name}`) : name);
+/** {element, refresh}: `refresh` after the settings have changed. */
+function presetRow(place, take) {
+  const own = () => pref('presets', {});
   const select = h('select', { id: `preset-${place}`, onchange: () => {
-    if (select.value) change({ sampling: { ...({ ...PRESETS, ...own })[select.value] } });
-  } },
-  current ? null : h('option', { value: '', selected: true }, t('preset.changed')),
-  presetNames(own).map((name) => h('option', { value: name, selected: name === current }, label(name))));
-  const save = async () => {
+    if (select.value) take({ sampling: { ...({ ...PRESETS, ...own() })[select.value] } });
+  } });
+  const save = iconButton('plus', t('preset.save'), async () => {
     const name = await askText(t('preset.save'), { label: t('preset.name') });
-    if (name && !(name in PRESETS)) {
-      setPref('presets', { ...own, [name]: settings.sampling });
-      change({});
-    }
-  };
-  const remove = async () => {
-    if (!await confirmDialog(t('preset.delete'), label(current), t('delete'))) return;
-    const { [current]: gone, ...rest } = own;
+    if (!name || name in PRESETS) return;
+    setPref('presets', { ...own(), [name]: read(place).sampling });
+    refresh();
+  });
+  const remove = iconButton('trash', t('preset.delete'), async () => {
+    const name = select.value;
+    if (!await confirmDialog(t('preset.delete'), name, t('delete'))) return;
+    const { [name]: gone, ...rest } = own();
     setPref('presets', rest);
-    change({});
+    refresh();
+  });
+  const refresh = () => {
+    const current = presetOf(read(place).sampling, own());
+    fill(select, current ? null : h('option', { value: '', selected: true }, t('preset.changed')),
+      presetNames(own()).map((name) => h('option', { value: name, selected: name === current }, name in PRESETS ? t(`preset.${name}`) : name)));
+    save.hidden = current !== '';
+    remove.hidden = !(current in own());
   };
-  return h('div', { class: 'field' },
-    h('label', { for: `preset-${place}`, class: 'field-label' }, t('preset')),
-    h('div', { class: 'row' }, select,
-      current in own ? iconButton('trash', t('preset.delete'), remove) : null,
-      current ? null : iconButton('plus', t('preset.save'), save)));
+  refresh();
+  const element = h('div', { class: 'field' }, h('label', { for: select.id, class: 'field-label' }, t('preset')),
+    h('div', { class: 'row' }, select, remove, save));
+  return { element, refresh };
 }
 
 function wholeNumber(label, value, set, { min, max, placeholder }) {
@@ -94,37 +107,48 @@ function textBox(label, value, set, props = {}) {
   });
 }
 
-/** The panel's content for 'chat' or 'playground'; it renders itself anew when a setting changes. */
+/**
+ * The panel's content for 'chat' or 'playground'. Fields show what they were given themselves; all is made anew only when many
+ * settings change at once: a field that vanished under the pointer would swallow the click.
+ */
 export function tuningPanel(place, { extra = () => null } = {}) {
   const panel = h('div', { class: 'tuning' });
+  let row = null;
+  const change = (some) => {
+    setPref(`settings.${place}`, { ...read(place), ...some });
+    row.refresh();
+  };
+  const take = (some) => {
+    change(some);
+    render();
+    panel.querySelector(`#preset-${place}`).focus();
+  };
+  const set = (name) => (value) => change({ [name]: value });
+  const sliders = (settings) => settings.map((one) => slider(one, read(place).sampling[one.name],
+    (value) => change({ sampling: { ...read(place).sampling, [one.name]: value } })));
+  const more = (settings) => [
+    sliders(SETTINGS.slice(2)),
+    wholeNumber(t('settings.seed'), settings.seed, set('seed'), { min: 0, max: 2 ** 31 - 1, placeholder: t('settings.random') }),
+    place === 'chat' && choice(t('settings.template'), settings.template, TEMPLATES,
+      (name) => t(`settings.template.${name || 'auto'}`), set('template')),
+    textBox(t('settings.stop'), settings.stop, set('stop'), { placeholder: t('settings.stop.hint') }),
+    textBox(t('settings.grammar'), settings.grammar, set('grammar'), { placeholder: t('settings.grammar.hint'), class: 'mono' })];
   const render = () => {
     fieldPlace = place;
     fieldNumber = 0;
+    row = presetRow(place, take);
     const settings = read(place);
-    const change = (some) => setPref(`settings.${place}`, { ...settings, ...some });
-    const set = (name) => (value) => change({ [name]: value });
-    const focused = panel.contains(document.activeElement) ? document.activeElement.id : '';
     const open = panel.querySelector('details')?.open ?? false;
-    fill(panel,
-      extra(),
-      presetRow(place, settings, change),
-      SETTINGS.slice(0, 2).map((one) => slider(one, settings.sampling[one.name],
-        (value) => change({ sampling: { ...settings.sampling, [one.name]: value } }))),
+    fill(panel, extra(), row.element, sliders(SETTINGS.slice(0, 2)),
       wholeNumber(t('settings.max_tokens'), settings.maxTokens, set('maxTokens'), { min: 1, max: 1_000_000, placeholder: t('settings.auto') }),
       place === 'chat' && choice(t('settings.thinking'), settings.thinking, ['', 'on', 'off'],
         (name) => t(`settings.thinking.${name || 'auto'}`), set('thinking')),
-      h('details', { open }, h('summary', {}, t('settings.more')),
-        SETTINGS.slice(2).map((one) => slider(one, settings.sampling[one.name],
-          (value) => change({ sampling: { ...settings.sampling, [one.name]: value } }))),
-        wholeNumber(t('settings.seed'), settings.seed, set('seed'), { min: 0, max: 2 ** 31 - 1, placeholder: t('settings.random') }),
-        place === 'chat' && choice(t('settings.template'), settings.template, TEMPLATES,
-          (name) => t(`settings.template.${name || 'auto'}`), set('template')),
-        textBox(t('settings.stop'), settings.stop, set('stop'), { placeholder: t('settings.stop.hint') }),
-        textBox(t('settings.grammar'), settings.grammar, set('grammar'), { placeholder: t('settings.grammar.hint'), class: 'mono' })),
-      h('button', { type: 'button', class: 'quiet small', onclick: () => setPref(`settings.${place}`, null) }, t('settings.reset')));
-    if (focused) document.getElementById(focused)?.focus();
+      h('details', { open }, h('summary', {}, t('settings.more')), more(settings)),
+      h('button', { type: 'button', class: 'quiet small', onclick: () => {
+        setPref(`settings.${place}`, null);
+        render();
+      } }, t('settings.reset')));
   };
   render();
-  const off = onPref(`settings.${place}`, () => (panel.isConnected ? render() : off()));
   return panel;
 }
