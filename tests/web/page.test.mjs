@@ -302,6 +302,8 @@ test('the playground continues any text and takes another token', async (t) => {
   await page.getByRole('button', { name: 'Go on' }).waitFor();
   assert.equal(asked('/v1/completions').at(-1).logprobs, 5);
   const token = page.locator('.token').nth(2);
+  const lines = await page.evaluate(() => [...document.querySelector('.mirror').querySelectorAll('span')].slice(0, 3).map((one) => one.getClientRects()[0].top));
+  assert.equal(lines[2], lines[0], 'what the model wrote follows in the same line');
   const before = await page.locator('.token').count();
   await token.hover();
   await page.locator('.popover').waitFor();

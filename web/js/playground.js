@@ -1,6 +1,6 @@
 // Any text, continued. What the model wrote shows how probable it was, and which other ways there were.
 import { ApiFailure, listModels, stream } from './api.js';
-import { autoGrow, fill, h, icon, iconButton } from './dom.js';
+import { fill, h, icon, iconButton } from './dom.js';
 import { Reader, note } from './announce.js';
 import { copyText } from './markdown.js';
 import { doubt, piecesOf, visible } from './tokens.js';
@@ -25,14 +25,16 @@ class Playground {
         }
       }, oninput: () => {
         setPref('sheet', this.input.value);
+        this.#mirror();
         this.#updateBar();
       } });
     this.input.value = pref('sheet', '');
-    this.grow = autoGrow(this.input);
-    this.written = h('div', { class: 'continued', role: 'group', 'aria-label': t('play.written'), onkeydown: (event) => this.#tokenKey(event) });
+    this.copy = h('span', { 'aria-hidden': 'true' });
+    this.written = h('span', { class: 'continued', role: 'group', 'aria-label': t('play.written'), onkeydown: (event) => this.#tokenKey(event) });
     this.written.classList.toggle('tinted', pref('tint', true));
     this.sheet = h('div', { class: 'sheet', onclick: (event) => { if (event.target === this.sheet) this.input.focus(); } },
-      this.input, this.written);
+      h('div', { class: 'sheet-body' }, this.input, h('div', { class: 'mirror' }, this.copy, this.written)));
+    this.#mirror();
     this.bar = h('div', { class: 'play-bar' });
     this.error = h('div', {});
     this.model = h('select', { class: 'model-select', 'aria-label': t('chat.model'), onchange: () => setPref('model', this.model.value) });
@@ -51,6 +53,11 @@ class Playground {
     const models = await listModels().catch(() => []);
     fill(this.model, models.map((one) => h('option', { value: one.id, selected: one.id === pref('model') }, one.id)));
     this.model.disabled = models.length < 2;
+  }
+
+  // A line end at the very end would have no line of its own without something after it.
+  #mirror() {
+    this.copy.textContent = `${this.input.value}${this.pieces.length ? '' : '\u200b'}`;
   }
 
   togglePanel() {
@@ -89,7 +96,6 @@ class Playground {
     this.input.value = this.text();
     setPref('sheet', this.input.value);
     this.#drop(0);
-    this.grow();
     this.input.focus();
     this.input.setSelectionRange(this.input.value.length, this.input.value.length);
     this.#updateBar();
@@ -103,6 +109,7 @@ class Playground {
   #drop(from) {
     this.pieces.splice(from);
     while (this.written.children.length > from) this.written.lastElementChild.remove();
+    this.#mirror();
   }
 
   #add(piece) {
@@ -114,6 +121,7 @@ class Playground {
       onpointerleave: () => clearTimeout(this.hovering) }, piece.text);
     element.style.setProperty('--doubt', doubt(piece.p));
     this.written.append(element);
+    if (!index) this.#mirror();
   }
 
   #hoverLater(element, index) {
@@ -246,7 +254,6 @@ export function playgroundView() {
   const play = new Playground();
   return {
     element: play.element,
-    shown: () => play.grow(),
     focus: () => play.input.focus(),
     escape: () => {
       if (!play.control) return false;

@@ -4,7 +4,7 @@ import { showDialog } from './dialog.js';
 import { t } from './i18n.js';
 
 const LIST = [
-  ['shortcuts.everywhere', [['?', 'shortcuts.list'], ['1 – 5', 'shortcuts.views'], ['n', 'shortcuts.new'], ['/', 'shortcuts.focus'],
+  ['shortcuts.everywhere', [['?', 'shortcuts.list'], ['1 … 5', 'shortcuts.views'], ['n', 'shortcuts.new'], ['/', 'shortcuts.focus'],
     ['Ctrl K', 'shortcuts.search'], ['t', 'shortcuts.theme'], ['Esc', 'shortcuts.escape']]],
   ['shortcuts.writing', [['Enter', 'shortcuts.send'], ['Shift Enter', 'shortcuts.line'], ['Ctrl Enter', 'shortcuts.send_always'],
     ['↑', 'shortcuts.edit_last']]],
@@ -14,8 +14,10 @@ const LIST = [
 
 export function showShortcuts() {
   if (document.querySelector('dialog')) return;
-  showDialog(t('shortcuts'), () => h('div', { class: 'shortcuts' }, LIST.map(([title, keys]) => h('section', {}, h('h3', {}, t(title)),
-    h('dl', {}, keys.map(([key, text]) => h('div', {}, h('dt', {}, key.split(' ').map((one) => h('kbd', {}, one))), h('dd', {}, t(text)))))))));
+  const keys = (text) => text.split(' ').map((one) => (one === '…' ? one : h('kbd', {}, one)));
+  const section = ([title, list]) => h('section', {}, h('h3', {}, t(title)),
+    h('dl', {}, list.map(([key, text]) => h('div', {}, h('dt', {}, keys(key)), h('dd', {}, t(text))))));
+  showDialog(t('shortcuts'), () => h('div', { class: 'shortcuts' }, LIST.map(section)), { wide: true });
 }
 
 /** `actions`: view(number), fresh, focus, search, theme, escape. */
