@@ -156,6 +156,7 @@ class ChatView {
     },
     edit: (turn, text) => this.#edit(turn, text),
     branch: (turn) => {
+      if (isRunning(this.conversation)) return;
       branchAt(this.conversation, turn.id);
       if (turn.role === 'user') {
         this.#run(turn.id);
@@ -168,6 +169,7 @@ class ChatView {
     },
     remove: async (turn) => {
       if (!await confirmDialog(t('turn.remove'), t('turn.remove.text'), t('delete'))) return;
+      stop(this.conversation);
       for (const gone of removeTurn(this.conversation, turn.id)) if (gone.state) forgetState(gone.state);
       this.#keepAndRender();
     },

@@ -86,10 +86,12 @@ export function metricsView() {
   return {
     element,
     shown: () => {
-      const start = () => { end = watchStatus(1000, take, (error) => {
-        end();
-        showFailure(body, error, start);
-      }); };
+      const start = () => {
+        end = watchStatus(1000, take, (error) => {
+          end();
+          showFailure(body, error, start);
+        });
+      };
       start();
       loadScript('/assets/vendor/chart.js').then(() => {
         globalThis.Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;

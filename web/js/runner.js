@@ -1,7 +1,7 @@
 // Answers being written. They go on when another conversation or view is shown.
 import { request, stream } from './api.js';
 import { addTurn, messagesTo, outgrownStates, resumeFrom, stateKey } from './tree.js';
-import { saveConversation } from './store.js';
+import { getConversation, saveConversation } from './store.js';
 import { samplingFields } from './presets.js';
 import { chatSettings } from './tuning.js';
 import { pref } from './prefs.js';
@@ -68,12 +68,9 @@ async function* events(conversation, turn, body, key, signal) {
   yield* stream(chat, { ...body, messages: messagesTo(conversation, last) }, signal);
 }
 
-async function forgetOutgrown(conversation) {
-  for (const node of outgrownStates(conversation)) {
-    const id = node.state;
-    delete node.state;
-    await forgetState(id);
-  }
+// One that was deleted meanwhile stays so.
+async function save(conversation, options) {
+  if (getConversation(conversation.id)) await saveConversation(conversation, options).catch(() => {});
 }
 
 export const forgetState = (id) => request(`/v1/states/${encodeURIComponent(id)}`, { method: 'DELETE' }).catch(() => {});
@@ -107,7 +104,7 @@ async function write(conversation, turn) {
       tell(conversation, turn);
       if (performance.now() - saved > 3000) {
         saved = performance.now();
-        saveConversation(conversation, { quiet: true }).catch(() => {});
+        await save(conversation, { quiet: true });
       }
     }
     if (turn.state) turn.stateKey = key;
@@ -120,6 +117,17 @@ async function write(conversation, turn) {
   conversation.updated = Date.now();
   running.delete(conversation.id);
   tell(conversation, turn);
-  await saveConversation(conversation).catch(() => {});
-  if (turn.state) await forgetOutgrown(conversation);
+  const unneeded = turn.state ? takeUnneededStates(conversation, turn) : [];
+  await save(conversation);
+  for (const id of unneeded) await forgetState(id);
+}
+
+// The states that an answer with a state makes unneeded: its own when the turn or its conversation was deleted meanwhile.
+function takeUnneededStates(conversation, turn) {
+  if (!getConversation(conversation.id) || !conversation.nodes[turn.id]) return [turn.state];
+  return outgrownStates(conversation).map((node) => {
+    const id = node.state;
+    delete node.state;
+    return id;
+  });
 }
