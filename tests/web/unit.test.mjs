@@ -181,6 +181,26 @@ test('names of languages lead to files', () => {
   assert.deepEqual(languageFiles(''), []);
 });
 
+// WCAG 2: the relative luminance of #rrggbb.
+const luminance = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255)
+  .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
+
+test('text can be read on every ground, light and dark', () => {
+  const style = readFileSync(new URL('style.css', web), 'utf8');
+  const colors = new Map([...style.matchAll(/--([a-z-]+): light-dark\((#\w{6}), (#\w{6})\)/g)].map(([, name, ...pair]) => [name, pair]));
+  const contrast = (ink, ground, theme) => {
+    const [a, b] = [colors.get(ink)[theme], colors.get(ground)[theme]].map(luminance).sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  };
+  const pairs = ['ink', 'soft', 'faint', 'sea', 'accent'].flatMap((ink) => ['paper', 'side', 'raised', 'code'].map((ground) => [ink, ground]));
+  for (const [ink, ground] of [...pairs, ['ink', 'said'], ['ink', 'hover'], ['soft', 'hover'], ['ink', 'accent-soft'], ['accent-ink', 'accent']]) {
+    for (const theme of [0, 1]) {
+      assert.ok(contrast(ink, ground, theme) >= 4.5, `${ink} on ${ground}, ${['light', 'dark'][theme]}: ${contrast(ink, ground, theme).toFixed(2)}`);
+    }
+  }
+});
+
 test('every text that the page asks for is there in every language', () => {
   const texts = (name) => JSON.parse(readFileSync(new URL(`i18n/${name}.json`, web), 'utf8'));
   const english = texts('en');

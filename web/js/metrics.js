@@ -13,7 +13,15 @@ const CHARTS = [
   { name: 'states', lines: [['states', '--sea'], ['connections', '--faint']], text: (value) => number(value) },
 ];
 
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// As the style sheet has it in the colours that are shown now.
+function color(name) {
+  const probe = h('span', { hidden: true });
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color: value } = getComputedStyle(probe);
+  probe.remove();
+  return value;
+}
 
 function buildChart(canvas, { lines, text }) {
   const scale = { grid: { color: color('--line'), drawBorder: false }, ticks: { color: color('--faint'), maxTicksLimit: 5, callback: text } };
