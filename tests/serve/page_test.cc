@@ -9,6 +9,10 @@
 #include <set>
 #include <string>
 
+#include "base/file.h"
+#include "tests/serve/http_testing.h"
+#include "tests/testing/test_data.h"
+
 namespace tern::serve {
 namespace {
 
@@ -129,6 +133,48 @@ TEST(Page, OwnFilesNameNoOtherHost) {
       EXPECT_EQ(it->str(), "http://www.w3.org/2000/svg") << file.name;  // a name, not an address
     }
   }
+}
+
+std::unique_ptr<HttpServer> Serve(const std::string& folder) {
+  HttpOptions options;
+  options.port = 0;
+  auto server = HttpServer::Start(options, PageRoutes(folder), {});
+  EXPECT_TRUE(server.ok()) << server.status().message();
+  return server.ok() ? std::move(*server) : nullptr;
+}
+
+std::string Get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n"; }
+
+TEST(Page, IsServedAndNothingElseIs) {
+  const auto server = Serve("");
+  ASSERT_TRUE(server);
+  testing::Client client(server->port());
+  const auto index = client.Ask(Get("/"));
+  EXPECT_EQ(index.status, 200);
+  EXPECT_EQ(index.headers.at("content-type"), "text/html; charset=utf-8");
+  EXPECT_EQ(index.body, *Unzip(File("index.html")));
+  EXPECT_EQ(client.Ask(Get("/assets/js/main.js")).status, 200);
+  for (const char* path :
+       {"/assets/", "/assets/js/", "/assets/none.js", "/index.html", "/assets/../index.html"}) {
+    EXPECT_GE(client.Ask(Get(path)).status, 400) << path;
+  }
+  server->Stop(std::chrono::milliseconds(0));
+}
+
+TEST(Page, AFolderTakesTheProgramsPlaceFileByFile) {
+  testing::TempDir folder;
+  ASSERT_TRUE(WriteStringToFile(folder.File("style.css"), "body { color: red }").ok());
+  const auto server = Serve(folder.path());
+  ASSERT_TRUE(server);
+  testing::Client client(server->port());
+  const auto style = client.Ask(Get("/assets/style.css"));
+  EXPECT_EQ(style.body, "body { color: red }");
+  EXPECT_EQ(style.headers.at("content-type"), "text/css; charset=utf-8");
+  EXPECT_NE(style.headers.at("content-security-policy").find("default-src 'none'"), std::string::npos);
+  ASSERT_TRUE(WriteStringToFile(folder.File("style.css"), "body { color: blue }").ok());
+  EXPECT_EQ(client.Ask(Get("/assets/style.css")).body, "body { color: blue }");
+  EXPECT_EQ(client.Ask(Get("/assets/views.css")).body, *Unzip(File("views.css")));
+  server->Stop(std::chrono::milliseconds(0));
 }
 
 }  // namespace
