@@ -10,7 +10,12 @@ export function note(text) {
 
 /** Reads a growing text out, a sentence at a time. */
 export class Reader {
-  #said = 0;
+  #said;
+
+  /** `said`: how much of the text was there before. */
+  constructor(said = 0) {
+    this.#said = said;
+  }
 
   update(text, done = false) {
     const rest = text.slice(this.#said);

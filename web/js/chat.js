@@ -151,6 +151,7 @@ class ChatView {
     },
     retry: (turn) => this.#retry(turn),
     goOn: (turn) => {
+      this.reader = new Reader(turn.text.length);
       goOn(this.conversation, turn);
       this.#updateButton();
     },
