@@ -24,16 +24,13 @@ void Fetch(const LayerStream::Part& part) {
 }  // namespace
 
 LayerStream::LayerStream(std::vector<Part> parts, uint64_t memory) {
-  uint64_t largest = 0;
   for (Part& part : parts) {
     Place place{.part = std::move(part)};
     for (const auto bytes : place.part) place.bytes += bytes.size();
     total_bytes_ += place.bytes;
-    largest = std::max(largest, place.bytes);
     places_.push_back(std::move(place));
   }
-  // The part in use and those that are read ahead of it need room as well.
-  const uint64_t passing = (kAhead + 1) * largest;
+  const uint64_t passing = MostInPassing();
   uint64_t room = total_bytes_ <= memory ? total_bytes_ : memory > passing ? memory - passing : 0;
   for (Place& place : places_) {
     if (place.bytes > room) break;
@@ -51,6 +48,16 @@ LayerStream::~LayerStream() {
   }
   changed_.notify_all();
   reader_.join();
+}
+
+uint64_t LayerStream::MostInPassing() const {
+  uint64_t most = 0;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    uint64_t bytes = 0;
+    for (size_t k = 0; k <= kAhead; ++k) bytes += places_[(i + k) % places_.size()].bytes;
+    most = std::max(most, bytes);
+  }
+  return most;
 }
 
 size_t LayerStream::Wanted() const {

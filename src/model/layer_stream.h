@@ -47,6 +47,8 @@ class LayerStream {
     int64_t waiting = 0;  ///< passes that wait for it
   };
 
+  /// Bytes of a part and those that are read ahead of it, where they are the most.
+  uint64_t MostInPassing() const;
   /// A part that is needed now or soon and not there, or the number of parts.
   size_t Wanted() const;
   void Read();
