@@ -116,8 +116,8 @@ class PackedInputs {
   }
 
  private:
-  /// Activations from which on quantising is worth a parallel region (about 10 µs on one thread).
-  static constexpr int64_t kWorthSharing = 32768;
+  /// Activations from which on quantising is worth a parallel region (about 5 µs on one thread).
+  static constexpr int64_t kWorthSharing = 16384;
 
   struct Source {
     const float* x;
@@ -142,7 +142,8 @@ class PackedInputs {
                           .tokens = static_cast<int>(t1 - t0),
                           .y = job.y + t0 * job.y_stride,
                           .y_stride = job.y_stride,
-                          .scale = job.scale});
+                          .scale = job.scale,
+                          .fetch = i == 0});
         bytes += (TileBytes(tiles_.back()) + kAlignment - 1) / kAlignment * kAlignment;
       }
     }

@@ -74,7 +74,9 @@ int64_t ColumnBytes(DType type, int64_t rows, int64_t cols);
 void PackColumns(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to);
 
 /// Tokens of one tile of quantised activations. A tile holds, for every block of 32 columns:
-///   int8 q[T][32];  float d[T];  float d_sum[T] (d·Σq);  int32 sum[T][2] (Σq over each half of the block)
+///   int8 q[T][32];  float d[T];  float d_sum[T] (d·Σq);
+///   int32 start[T][2]: −128·Σq over the whole block, and over its first half
+/// start, over 128 / z, is what a sum of products begins with so that it ends as Σ (q_w − z)·q.
 /// so that a kernel that is compiled for T reads one stream at fixed distances.
 inline constexpr int kMostTileTokens = 16;
 inline constexpr int64_t kTokenBlockBytes = kPackedBlock + 2 * sizeof(float) + 2 * sizeof(int32_t);
@@ -95,6 +97,7 @@ struct PackedTile {
   int64_t y_stride = 0;
   float scale = 1.0f;
   int64_t nonzeros = 0;          ///< in layout kColumns: activations of all tokens that are not zero
+  bool fetch = false;            ///< in layout kPacked: the first to meet its weights, which it asks for ahead
 };
 
 /// Whether each token is multiplied with its own non-zero columns, rather than all with every column. One token always

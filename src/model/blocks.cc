@@ -8,13 +8,15 @@
 namespace tern {
 namespace {
 
-/// Rows per chunk of row-wise work. One token never pays for a parallel region.
-constexpr int64_t kRowsPerChunk = 8;
+/// Floats of row-wise work that are worth handing to another thread (a few µs of it): one token never is, eight of a wide
+/// model are.
+constexpr int64_t kFloatsPerChunk = 4096;
 
 }  // namespace
 
 void ForEachRow(const Pass& pass, FunctionRef<void(int64_t)> fn) {
-  ParallelFor(pass.T, kRowsPerChunk, [&](int64_t begin, int64_t end) {
+  const int64_t rows = std::max<int64_t>(1, kFloatsPerChunk / std::max<int64_t>(1, pass.config.width));
+  ParallelFor(pass.T, rows, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) fn(t);
   });
 }

@@ -81,14 +81,16 @@ TEST_P(Packed, ActivationsKeepSevenBits) {
   for (int64_t block = 0; block < 20; ++block) {
     const ref::TileBlock b = ref::BlockOfTile(tile.data(), 1, block);
     const float d = ref::LoadAs<float>(b.d(0));
-    int sum = 0;
+    int sum = 0, first_half = 0;
     for (int i = 0; i < kPackedBlock; ++i) {
       const int q = ref::LoadAs<int8_t>(b.q(0) + i);
       sum += q;
+      if (i < kPackedBlock / 2) first_half += q;
       // Half a step, and the rounding of d and of the product.
       ASSERT_NEAR(static_cast<float>(q) * d, x[block * kPackedBlock + i], d * 0.5001f);
     }
-    EXPECT_EQ(ref::LoadAs<int32_t>(b.sum(0, 0)) + ref::LoadAs<int32_t>(b.sum(0, 1)), sum);
+    EXPECT_EQ(ref::LoadAs<int32_t>(b.start(0, 0)), -128 * sum);
+    EXPECT_EQ(ref::LoadAs<int32_t>(b.start(0, 1)), -128 * first_half);
     EXPECT_EQ(ref::LoadAs<float>(b.d_sum(0)), d * static_cast<float>(sum));
   }
 }

@@ -21,7 +21,7 @@ struct TileBlock {
   std::byte* q(int t) const { return at + t * kPackedBlock; }
   std::byte* d(int t) const { return at + T * kPackedBlock + t * 4; }
   std::byte* d_sum(int t) const { return at + T * (kPackedBlock + 4) + t * 4; }
-  std::byte* sum(int t, int half) const { return at + T * (kPackedBlock + 8) + t * 8 + half * 4; }
+  std::byte* start(int t, int which) const { return at + T * (kPackedBlock + 8) + t * 8 + which * 4; }
 };
 
 inline TileBlock BlockOfTile(const std::byte* tile, int T, int64_t block) {
@@ -58,8 +58,8 @@ inline void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int
     const float d = (usable ? most / 127.0f : 0.0f) + check;
     StoreAs(to.d(t), d);
     StoreAs(to.d_sum(t), d * static_cast<float>(sum[0] + sum[1]));
-    StoreAs(to.sum(t, 0), sum[0]);
-    StoreAs(to.sum(t, 1), sum[1]);
+    StoreAs(to.start(t, 0), -128 * (sum[0] + sum[1]));
+    StoreAs(to.start(t, 1), -128 * sum[0]);
   }
 }
 

@@ -186,11 +186,11 @@ TERN_INLINE void AddColumns(const std::byte* q, int64_t n, int64_t strip, int pa
 struct TokenBlock {
   const std::byte* q;
   float d, d_sum;
-  int32_t sum[2];
+  const std::byte* start;
 };
 TERN_INLINE TokenBlock TokenBlockAt(const std::byte* x, int T, int t) {
-  const std::byte *d = x + T * kPackedBlock + 4 * t, *sum = x + T * (kPackedBlock + 8) + 8 * t;
-  return {x + t * kPackedBlock, FloatAt(d), FloatAt(d + 4 * T), {Int32At(sum), Int32At(sum + 4)}};
+  const std::byte* d = x + T * kPackedBlock + 4 * t;
+  return {x + t * kPackedBlock, FloatAt(d), FloatAt(d + 4 * T), x + T * (kPackedBlock + 8) + 8 * t};
 }
 
 /// sums[row] += the block's products (d is not zero). Halves have scales of their own in some types.
@@ -203,11 +203,15 @@ TERN_INLINE void AddSparseBlock(const ColumnBlock& w, const TokenBlock& x, const
     if (of_half == 0 && x.d == x.d) continue;  // a NaN goes on to the sums
     ColumnList list;
     Fill(list, of_half, x.q, range.rows * Type::kBits / 8);
-    const int32_t x_sum = Type::kHalves == 1 ? x.sum[0] + x.sum[1] : x.sum[half];
+    Whole start = StartOfSum<Type::kBits, Type::kZero>(x.start);
+    if constexpr (Type::kHalves == 2) {
+      const Whole low = StartOfSum<Type::kBits, Type::kZero>(x.start + 4);
+      start = half == 0 ? low : Minus(start, low);
+    }
     for (int64_t strip = range.strip0; strip < range.strip1; ++strip) {
       for (int part = 0; part < kParts; ++part) {
         Whole whole[kStripGroups];
-        TERN_UNROLL for (int v = 0; v < kStripGroups; ++v) whole[v] = StartOfSum<Type::kBits>(x_sum, Type::kZero);
+        TERN_UNROLL for (int v = 0; v < kStripGroups; ++v) whole[v] = start;
         AddColumns<Type::kBits>(w.q, range.rows, strip, part, list, whole);
         TERN_UNROLL for (int v = 0; v < kStripGroups; ++v) {
           const int64_t row = strip * kStripRows + v * kGroupRows + part * kLanes;
@@ -419,12 +423,6 @@ void QuantisedStrips(const PackedTile* tiles, int64_t count, const StripRange& r
 }
 
 // --- float types: columns in order, one fused multiply-add each ---
-
-#if defined(__clang__)
-#define TERN_UNROLL_ALL _Pragma("unroll")
-#else
-#define TERN_UNROLL_ALL _Pragma("GCC unroll 16")
-#endif
 
 template <DType type>
 constexpr int64_t kFloatBytes = type == DType::kF32 ? 4 : 2;

@@ -6,8 +6,10 @@ namespace {
 
 #if defined(__clang__)
 #define TERN_UNROLL _Pragma("unroll")
+#define TERN_UNROLL_ALL _Pragma("unroll")
 #else
 #define TERN_UNROLL _Pragma("GCC unroll 8")
+#define TERN_UNROLL_ALL _Pragma("GCC unroll 16")
 #endif
 
 TERN_INLINE int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }

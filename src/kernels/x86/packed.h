@@ -50,11 +50,6 @@ TERN_INLINE float FloatAt(const std::byte* p) {
   __builtin_memcpy(&value, p, sizeof value);
   return value;
 }
-TERN_INLINE int32_t Int32At(const std::byte* p) {
-  int32_t value;
-  __builtin_memcpy(&value, p, sizeof value);
-  return value;
-}
 
 /// A block's weights in registers, for one part.
 struct BlockWeights {
@@ -65,10 +60,9 @@ struct BlockWeights {
 /// sums[t] += the block's products with T tokens; x: the block of a tile (kernels/packing.h).
 template <int kBits, int kZero, bool kHasMin, int T>
 TERN_INLINE void AddBlock(const BlockWeights& w, const std::byte* x, Vec* sums) {
-  const std::byte *d = x + T * kPackedBlock, *d_sum = d + T * 4, *sum = d_sum + T * 4;
-  TERN_UNROLL for (int t = 0; t < T; ++t) {
-    const int32_t x_sum = kZero == 0 ? 0 : Int32At(sum + 8 * t) + Int32At(sum + 8 * t + 4);
-    const Whole n = DotQuads<kBits, kBlockQuads>(w.q, x + t * kPackedBlock, x_sum, kZero);
+  const std::byte *d = x + T * kPackedBlock, *d_sum = d + T * 4, *start = d_sum + T * 4;
+  TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
+    const Whole n = DotQuads<kBits, kBlockQuads>(w.q, x + t * kPackedBlock, StartOfSum<kBits, kZero>(start + 8 * t));
     sums[t] = Fma(ToFloats(n), w.scale * Set(FloatAt(d + 4 * t)), sums[t]);
     if constexpr (kHasMin) sums[t] = Fma(w.min, Set(FloatAt(d_sum + 4 * t)), sums[t]);
   }
@@ -136,12 +130,12 @@ struct SixBits {
         const Vec low = d * SignedBytes(p + part * kLanes), high = d * SignedBytes(p + kGroupRows + part * kLanes);
         Quad q[kBlockQuads];
         UnpackQuads<6>(p + 2 * kGroupRows, part, q);
-        const std::byte *x_d = x + T * kPackedBlock, *x_sum = x_d + T * 8;
-        TERN_UNROLL for (int t = 0; t < T; ++t) {
+        const std::byte *x_d = x + T * kPackedBlock, *start = x_d + T * 8;
+        TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
           const std::byte* x_q = x + t * kPackedBlock;
           const Vec scale = Set(FloatAt(x_d + 4 * t));
-          const Whole a = DotQuads<6, 4>(q, x_q, Int32At(x_sum + 8 * t), 32);
-          const Whole b = DotQuads<6, 4>(q + 4, x_q + 16, Int32At(x_sum + 8 * t + 4), 32);
+          const Whole whole = StartOfSum<6, 32>(start + 8 * t), half = StartOfSum<6, 32>(start + 8 * t + 4);
+          const Whole a = DotQuads<6, 4>(q, x_q, half), b = DotQuads<6, 4>(q + 4, x_q + 16, Minus(whole, half));
           sums[part][t] = Fma(ToFloats(a), low * scale, sums[part][t]);
           sums[part][t] = Fma(ToFloats(b), high * scale, sums[part][t]);
         }
@@ -154,7 +148,7 @@ struct SixBits {
 void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) {
   constexpr int kVecs = static_cast<int>(kPackedBlock) / kLanes;
   for (int64_t block = 0; block < n / kPackedBlock; ++block, x += kPackedBlock, tile += T * kTokenBlockBytes) {
-    std::byte *q = tile + t * kPackedBlock, *d_at = tile + T * kPackedBlock + t * 4, *sum_at = d_at + T * 8 + t * 4;
+    std::byte *q = tile + t * kPackedBlock, *d_at = tile + T * kPackedBlock + t * 4, *start_at = d_at + T * 8 + t * 4;
     Vec most = Zero(), check = Zero();
     TERN_UNROLL for (int i = 0; i < kVecs; ++i) {
       const Vec v = Load(x + i * kLanes);
@@ -175,7 +169,8 @@ void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) {
     const float d = (usable ? largest / 127.0f : 0.0f) + zero_or_nan, d_sum = d * static_cast<float>(sum[0] + sum[1]);
     __builtin_memcpy(d_at, &d, sizeof d);
     __builtin_memcpy(d_at + T * 4, &d_sum, sizeof d_sum);
-    __builtin_memcpy(sum_at, sum, sizeof sum);
+    const int32_t start[2] = {-128 * (sum[0] + sum[1]), -128 * sum[0]};
+    __builtin_memcpy(start_at, start, sizeof start);
   }
 }
 
@@ -188,6 +183,7 @@ struct Piece {
   const std::byte* x;        ///< of the tile, at the same column
   int64_t blocks;            ///< of the type's columns
   int64_t row;
+  bool fetch = false;        ///< ask for the weights that follow in memory
   bool first = true, last = true;  ///< of the pieces of these rows
   float* sums = nullptr;     ///< what goes from one piece to the next: kParts · T registers
 };
@@ -195,7 +191,7 @@ struct Piece {
 /// Calls fn(part, t, y, rest) for each register of sums of a tile's real tokens: y has `rest` rows from there on.
 template <int T, typename Fn>
 TERN_INLINE void ForEachSum(const PackedTile& tile, int64_t row, const Fn& fn) {
-  TERN_UNROLL for (int t = 0; t < T; ++t) {
+  TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
     if (t >= tile.tokens) break;
     TERN_UNROLL for (int part = 0; part < kParts; ++part) {
       const int64_t first = row + part * kLanes, rest = tile.w.rows - first;
@@ -210,15 +206,15 @@ void PackedPiece(const PackedTile& tile, const Piece& piece) {
   const std::byte *p = piece.w, *x = piece.x;
   Vec sums[kParts][T];
   TERN_UNROLL for (int part = 0; part < kParts; ++part) {
-    TERN_UNROLL for (int t = 0; t < T; ++t) sums[part][t] = Zero();
+    TERN_UNROLL_ALL for (int t = 0; t < T; ++t) sums[part][t] = Zero();
   }
   if (!piece.first) {
     TERN_UNROLL for (int part = 0; part < kParts; ++part) {
-      TERN_UNROLL for (int t = 0; t < T; ++t) sums[part][t] = Load(piece.sums + (part * T + t) * kLanes);
+      TERN_UNROLL_ALL for (int t = 0; t < T; ++t) sums[part][t] = Load(piece.sums + (part * T + t) * kLanes);
     }
   }
   for (int64_t block = 0; block < piece.blocks; ++block) {
-    if constexpr (T <= 4) {
+    if (piece.fetch) {
       for (int64_t b = 0; b < Type::kBytes; b += 64) Prefetch(p + kPackedAhead + b);
     }
     Type::Add(p, x, sums);
@@ -227,7 +223,7 @@ void PackedPiece(const PackedTile& tile, const Piece& piece) {
   }
   if (!piece.last) {
     TERN_UNROLL for (int part = 0; part < kParts; ++part) {
-      TERN_UNROLL for (int t = 0; t < T; ++t) Store(piece.sums + (part * T + t) * kLanes, sums[part][t]);
+      TERN_UNROLL_ALL for (int t = 0; t < T; ++t) Store(piece.sums + (part * T + t) * kLanes, sums[part][t]);
     }
     return;
   }
@@ -265,7 +261,7 @@ void PackedOf(const PackedTile& tile, int64_t group0, int64_t group1) {
   const int64_t blocks = tile.w.cols / Type::kColumns;
   for (int64_t group = group0; group < group1; ++group) {
     PackedPieceOf<Type>(tile, {.w = tile.w.data + group * blocks * Type::kBytes, .x = tile.x, .blocks = blocks,
-                               .row = group * kGroupRows});
+                               .row = group * kGroupRows, .fetch = tile.fetch});
   }
 }
 

@@ -32,13 +32,26 @@ TERN_INLINE __m256i FourOf(const std::byte* x) {
   return _mm256_set1_epi32(four);
 }
 
-/// Σ (q − zero)·x over n quads; x: 4n signed bytes, x_sum their sum. vpmaddubsw adds pairs of products in 16 bits: as
+/// How far a tile's `start` (kernels/packing.h) is shifted for a type whose integer kZero stands for 0.
+template <int kZero>
+constexpr int kStartShift = kZero == 8 ? 4 : kZero == 16 ? 3 : kZero == 32 ? 2 : 0;
+
+TERN_INLINE Whole Minus(Whole a, Whole b) { return _mm256_sub_epi32(a, b); }
+/// What Σ (q − kZero)·x begins with; p: an entry of a tile's `start`. (8 bits are multiplied as signed integers.)
+template <int kBits, int kZero>
+TERN_INLINE Whole StartOfSum(const std::byte* p) {
+  if constexpr (kZero == 0 || kBits == 8) return _mm256_setzero_si256();
+  int32_t start;
+  __builtin_memcpy(&start, p, sizeof start);
+  return _mm256_srai_epi32(_mm256_set1_epi32(start), kStartShift<kZero>);
+}
+
+/// sum + Σ q·x over n quads; x: 4n signed bytes. vpmaddubsw adds pairs of products in 16 bits: as
 /// many of its results are added up in 16 bits as cannot overflow (2·127·(2^bits − 1) each).
 template <int kBits, int n>
-TERN_INLINE Whole DotQuads(const Quad* q, const std::byte* x, int32_t x_sum, int zero) {
+TERN_INLINE Whole DotQuads(const Quad* q, const std::byte* x, Whole sum) {
   constexpr int kSafe = kBits == 4 ? 8 : kBits == 5 ? 4 : 2;
   const __m256i ones = _mm256_set1_epi16(1);
-  Whole sum = _mm256_set1_epi32(kBits == 8 ? 0 : -zero * x_sum);
   if constexpr (kBits == 8) {
     // 255·127·2 would not fit: |q − 128| times x with the sign of q − 128 does.
     TERN_UNROLL for (int i = 0; i < n; ++i) {
@@ -103,11 +116,7 @@ TERN_INLINE void ExchangeBits(Quad& a, Quad& b, int mask) {
   a = _mm256_xor_si256(a, _mm256_slli_epi16(differing, kShift));
 }
 
-/// Σ (q − zero)·x, started with no q, and with one more quad (see DotQuads for 8 bits).
-template <int kBits>
-TERN_INLINE Whole StartOfSum(int32_t x_sum, int zero) {
-  return _mm256_set1_epi32(kBits == 8 ? 0 : -zero * x_sum);
-}
+/// A sum with one more quad (see DotQuads for 8 bits).
 template <int kBits>
 TERN_INLINE Whole AddQuad(Whole sum, Quad q, Quad x) {
   __m256i pairs;

@@ -24,10 +24,23 @@ TERN_INLINE Quad WithHighBits(Quad q, Quad high) {
 TERN_INLINE Vec ToFloats(Whole n) { return {_mm512_cvtepi32_ps(n)}; }
 TERN_INLINE Vec UnsignedBytes(const void* p) { return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(LoadBytes(p)))}; }
 
-/// Σ (q − zero)·x over n quads; x: 4n signed bytes, x_sum their sum.
+/// How far a tile's `start` (kernels/packing.h) is shifted for a type whose integer kZero stands for 0.
+template <int kZero>
+constexpr int kStartShift = kZero == 8 ? 4 : kZero == 16 ? 3 : kZero == 32 ? 2 : 0;
+
+TERN_INLINE Whole Minus(Whole a, Whole b) { return _mm512_sub_epi32(a, b); }
+/// What Σ (q − kZero)·x begins with; p: an entry of a tile's `start`.
+template <int kBits, int kZero>
+TERN_INLINE Whole StartOfSum(const std::byte* p) {
+  if constexpr (kZero == 0) return _mm512_setzero_si512();
+  int32_t start;
+  __builtin_memcpy(&start, p, sizeof start);
+  return _mm512_srai_epi32(_mm512_set1_epi32(start), kStartShift<kZero>);
+}
+
+/// sum + Σ q·x over n quads; x: 4n signed bytes.
 template <int kBits, int n>
-TERN_INLINE Whole DotQuads(const Quad* q, const std::byte* x, int32_t x_sum, int zero) {
-  Whole sum = _mm512_set1_epi32(-zero * x_sum);
+TERN_INLINE Whole DotQuads(const Quad* q, const std::byte* x, Whole sum) {
   TERN_UNROLL for (int i = 0; i < n; ++i) {
     int32_t four;
     __builtin_memcpy(&four, x + 4 * i, sizeof four);
@@ -84,11 +97,7 @@ TERN_INLINE Quad FourOf(const std::byte* x) {
   __builtin_memcpy(&four, x, sizeof four);
   return _mm512_set1_epi32(four);
 }
-/// Σ (q − zero)·x, started with no q, and with one more quad.
-template <int kBits>
-TERN_INLINE Whole StartOfSum(int32_t x_sum, int zero) {
-  return _mm512_set1_epi32(-zero * x_sum);
-}
+/// A sum with one more quad.
 template <int kBits>
 TERN_INLINE Whole AddQuad(Whole sum, Quad q, Quad x) {
   return _mm512_dpbusd_epi32(sum, q, x);
