@@ -48,6 +48,7 @@ void ReadMemory(State& state) {
 }
 
 struct Product {
+  RowRange one_sequence;
   std::vector<std::byte> weights;
   std::vector<float> x, y;
   std::vector<MatMulJob>
@@ -65,9 +66,11 @@ std::unique_ptr<Product> MakeProduct(DType type, int64_t rows, int64_t cols, int
   }
   p->x = Normal(T * cols, 2);
   p->y.resize(static_cast<size_t>(T * rows));
+  p->one_sequence = {0, T};
   for (int64_t c = 0; c < copies; ++c) {
     const std::byte* data = p->weights.data() + row_bytes * static_cast<size_t>(rows * c);
     p->jobs.push_back({{type, rows, cols, data}, p->x.data(), cols, p->y.data(), rows, T, 1.0f});
+    if (T >= kManyTokens) p->jobs.back().many = {&p->one_sequence, 1};
   }
   return p;
 }

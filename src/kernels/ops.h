@@ -44,6 +44,14 @@ struct SparseReads {
   uint64_t dense_bytes = 0, read_bytes = 0;   ///< of weights: all of them, and those that were read
 };
 
+/// Rows [begin, end) of x.
+struct RowRange {
+  int64_t begin = 0, end = 0;
+};
+
+/// Tokens of one sequence in one call from which on they may be multiplied in bf16 (MatMulJob::many).
+inline constexpr int64_t kManyTokens = 16;
+
 /// y[t, o] = scale · Σ_i w[o, i] · x[t, i]   for t < T, o < w.rows. x and y do not overlap.
 struct MatMulJob {
   MatrixView w;                  ///< [rows, cols]
@@ -54,6 +62,9 @@ struct MatMulJob {
   int64_t T = 0;
   float scale = 1.0f;
   SparseReads* reads = nullptr;  ///< where a product with w in layout kColumns adds what it read, if T is 1
+  /// Of each sequence that has kManyTokens or more in this call, its rows: in order, not overlapping. At levels with bf16
+  /// products, these round x and F16 or BF16 weights to bf16. A row's result depends on its own sequence's range alone.
+  std::span<const RowRange> many = {};
 };
 
 /// RWKV-4's recurrence (reference: the paper's appendix on numerical stability) over channels [c0, c1):
@@ -107,6 +118,11 @@ struct KernelTable {
   /// Strips [strip0, strip1) of a product with weights in layout kColumns, for each of `count` tiles of the same matrix.
   /// Every level gives the same bits, which are those of packed_matmul for types that can be packed.
   void (*column_matmul)(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
+  /// Rows [row0, row1) (row0 a multiple of kBf16Rows) of a product of F16 or BF16 weights, in layout kRows or kColumns, with
+  /// each of `count` tiles of bf16 activations of the same matrix. Null at levels that have no bf16 products.
+  void (*bf16_matmul)(const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1);
+  /// Writes x [tokens, n], rows x_stride apart, as a tile of bf16 activations. Null where bf16_matmul is.
+  void (*bf16_tile)(const float* x, int64_t x_stride, int64_t n, int tokens, std::byte* tile);
   /// Writes x [n] (n a multiple of 32) as token t of a tile for T tokens. Every level gives the same bits.
   void (*quantise_token)(const float* x, int64_t n, std::byte* tile, int T, int t);
 

@@ -76,7 +76,8 @@ void Multiply(const Pass& pass, std::initializer_list<Product> products) {
                     .y_stride = p.w.rows(),
                     .T = pass.T,
                     .scale = p.w.scale,
-                    .reads = pass.workspace.sparse_reads()});
+                    .reads = pass.workspace.sparse_reads(),
+                    .many = pass.many});
   }
   kernels::MatMul(jobs);
 }

@@ -22,6 +22,7 @@ struct Pass {
   std::span<const int64_t> starts;   ///< [S + 1]
   std::span<State* const> states;    ///< [S]
   Workspace& workspace;
+  std::span<const kernels::RowRange> many = {};  ///< rows of sequences with many tokens (MatMulJob::many)
   float* v_first = nullptr;          ///< [T, A] RWKV-7: layer 0's values, which later layers mix in
 
   int64_t sequences() const { return static_cast<int64_t>(states.size()); }

@@ -95,6 +95,16 @@ class PartInUse {
   size_t part_;
 };
 
+/// The rows of each sequence that has many tokens in this batch.
+std::vector<kernels::RowRange> ManyTokens(const Batch& batch) {
+  std::vector<kernels::RowRange> many;
+  const auto starts = batch.starts();
+  for (size_t s = 0; s + 1 < starts.size(); ++s) {
+    if (starts[s + 1] - starts[s] >= kernels::kManyTokens) many.push_back({starts[s], starts[s + 1]});
+  }
+  return many;
+}
+
 }  // namespace
 
 void Batch::Add(std::span<const int32_t> tokens, State* state, Logits wanted, bool hidden) {
@@ -208,7 +218,9 @@ Status Model::Forward(const Batch& batch, Workspace& workspace, std::vector<floa
   if (T == 0) return OkStatus();
 
   Workspace::Scope scope(workspace);
-  Pass pass{.config = config_, .T = T, .starts = batch.starts(), .states = batch.states(), .workspace = workspace};
+  const std::vector<kernels::RowRange> many = ManyTokens(batch);
+  Pass pass{.config = config_, .T = T, .starts = batch.starts(), .states = batch.states(), .workspace = workspace,
+            .many = many};
   if (config_.generation == Generation::kRwkv7) pass.v_first = pass.Rows(config_.att_width);
   float* x = pass.Rows(C);
   Embed(batch.tokens(), x);

@@ -31,6 +31,7 @@ TEST(Dispatch, TablesAreCompleteAndSayTheirLevel) {
                 t->sigmoid && t->tanh && t->silu && t->relu_squared && t->exp_neg_exp && t->decay7 &&
                 t->add && t->mul && t->wkv4 && t->wkv6 && t->wkv7)
         << Name(level);
+    EXPECT_EQ(t->bf16_matmul != nullptr, t->bf16_tile != nullptr) << Name(level);
   }
 }
 

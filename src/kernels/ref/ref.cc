@@ -37,6 +37,8 @@ const KernelTable& RefTable() {
       .matmul = MatMulRows,
       .packed_matmul = ref::PackedMatMul,
       .column_matmul = ref::ColumnMatMul,
+      .bf16_matmul = nullptr,
+      .bf16_tile = nullptr,
       .quantise_token = ref::QuantiseToken,
       .layer_norm = ref::LayerNorm<float>,
       .group_norm = ref::GroupNorm<float>,

@@ -31,6 +31,8 @@ const KernelTable& Avx2Table() {
       .matmul = MatMulRows,
       .packed_matmul = PackedMatMul,
       .column_matmul = ColumnMatMul,
+      .bf16_matmul = nullptr,
+      .bf16_tile = nullptr,
       .quantise_token = QuantiseToken,
       .layer_norm = LayerNorm,
       .group_norm = GroupNorm,

@@ -61,7 +61,7 @@ struct BlockWeights {
 template <int kBits, int kZero, bool kHasMin, int T>
 TERN_INLINE void AddBlock(const BlockWeights& w, const std::byte* x, Vec* sums) {
   const std::byte *d = x + T * kPackedBlock, *d_sum = d + T * 4, *start = d_sum + T * 4;
-  TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
+  TERN_UNROLL_TOKENS for (int t = 0; t < T; ++t) {
     const Whole n = DotQuads<kBits, kBlockQuads>(w.q, x + t * kPackedBlock, StartOfSum<kBits, kZero>(start + 8 * t));
     sums[t] = Fma(ToFloats(n), w.scale * Set(FloatAt(d + 4 * t)), sums[t]);
     if constexpr (kHasMin) sums[t] = Fma(w.min, Set(FloatAt(d_sum + 4 * t)), sums[t]);
@@ -131,7 +131,7 @@ struct SixBits {
         Quad q[kBlockQuads];
         UnpackQuads<6>(p + 2 * kGroupRows, part, q);
         const std::byte *x_d = x + T * kPackedBlock, *start = x_d + T * 8;
-        TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
+        TERN_UNROLL_TOKENS for (int t = 0; t < T; ++t) {
           const std::byte* x_q = x + t * kPackedBlock;
           const Vec scale = Set(FloatAt(x_d + 4 * t));
           const Whole whole = StartOfSum<6, 32>(start + 8 * t), half = StartOfSum<6, 32>(start + 8 * t + 4);

@@ -4,6 +4,10 @@
 namespace tern::kernels {
 namespace {
 
+/// Loops over the tokens of a tile. Sixteen sums do not fit into the registers: with all of them unrolled, the weights would
+/// not either, and 4-bit types lose a fifth.
+#define TERN_UNROLL_TOKENS TERN_UNROLL
+
 using Quad = __m256i;   ///< four columns of kLanes rows, a byte each
 using Whole = __m256i;  ///< kLanes int32
 

@@ -4,6 +4,9 @@
 namespace tern::kernels {
 namespace {
 
+/// Loops over the tokens of a tile: their sums fit into registers.
+#define TERN_UNROLL_TOKENS TERN_UNROLL_ALL
+
 using Quad = __m512i;   ///< four columns of kLanes rows, a byte each
 using Whole = __m512i;  ///< kLanes int32
 
