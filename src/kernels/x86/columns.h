@@ -277,6 +277,7 @@ void SparseToken(const PackedTile& tile, int t, const StripRange& range) {
 
 constexpr int64_t kPanelColumns = 256;
 constexpr int64_t kPanelBlocks = kPanelColumns / kPackedBlock;
+static_assert(kPanelBlocks == kStripGroups, "the next panel's blocks are asked for group by group");
 
 /// The integers of a block's strip, as groups of layout kPacked `stride` bytes apart.
 template <int kBits>
@@ -369,6 +370,21 @@ struct BatchSums {
   alignas(64) float of[kBatchTiles][kStripGroups][kMostTileTokens * kGroupRows];
 };
 
+/// Asks for a strip's share of a block.
+template <typename Type>
+TERN_INLINE void PrefetchStrip(const StripRange& range, int64_t strip, int64_t block) {
+  const ColumnBlock w = Type::At(range.group, range.rows, block);
+  constexpr int64_t kScale = Type::Packed::kColumns == kPackedBlock ? 2 : 1;  // bytes
+  for (int64_t i = 0; i < Type::OwnBytes(range.rows); i += kScale * range.rows) {
+    for (int64_t b = 0; b < kScale * kStripRows; b += 64) Prefetch(w.own + i + strip * kScale * kStripRows + b);
+  }
+  const int64_t column = range.rows * Type::kBits / 8, share = kStripRows * Type::kBits / 8;
+  const std::byte* p = w.q + strip * share;
+  for (int64_t c = 0; c < kPackedBlock; ++c, p += column) {
+    for (int64_t b = 0; b < share; b += 64) Prefetch(p + b);
+  }
+}
+
 /// Blocks [block, block + blocks) of a strip, with those of `count` tiles that are not taken token by token.
 template <typename Type>
 void DensePanel(const PackedTile* tiles, int64_t count, const StripRange& range, int64_t strip, int64_t block,
@@ -376,27 +392,25 @@ void DensePanel(const PackedTile* tiles, int64_t count, const StripRange& range,
   using Packed = typename Type::Packed;
   constexpr int64_t kBlocks = Packed::kColumns / kPackedBlock, kStride = kPanelBlocks / kBlocks * Packed::kBytes;
   alignas(64) std::byte panel[kStripGroups * kStride];
-  const int64_t next = static_cast<int64_t>(Type::At(range.group, range.rows, kPanelBlocks).head - range.group);
   for (int64_t i = 0; i < blocks; ++i) {
-    const std::byte* q = Type::At(range.group, range.rows, block + i).q;
-    const int64_t column = range.rows * Type::kBits / 8, share = kStripRows * Type::kBits / 8;
-    for (int64_t c = 0; c < kPackedBlock; ++c) {
-      const std::byte* p = q + next + c * column + strip * share;
-      for (int64_t b = 0; b < share; b += 64) Prefetch(p + b);
-    }
     Regroup<Type>(range, strip, block + i, panel + i / kBlocks * Packed::kBytes, kStride);
   }
+  // The next panel is asked for while this one is multiplied, a part with each group: all at once would have to be waited for.
+  bool fetch = true;
+  const int64_t all = tiles->w.cols / kPackedBlock;
   for (int64_t i = 0; i < count; ++i) {
     if (TokenByToken(tiles[i])) continue;
     for (int v = 0; v < kStripGroups; ++v) {
+      if (fetch && block + blocks + v < all) PrefetchStrip<Type>(range, strip, block + blocks + v);
       PackedPieceOf<Packed>(tiles[i], {.w = panel + v * kStride,
                                        .x = tiles[i].x + block * TileTokens(tiles[i].tokens) * kTokenBlockBytes,
                                        .blocks = blocks / kBlocks,
                                        .row = range.row + strip * kStripRows + v * kGroupRows,
                                        .first = block == 0,
-                                       .last = block + blocks == tiles[i].w.cols / kPackedBlock,
+                                       .last = block + blocks == all,
                                        .sums = sums.of[i][v]});
     }
+    fetch = false;
   }
 }
 
