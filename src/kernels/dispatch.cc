@@ -61,7 +61,9 @@ int64_t RowsPerChunk(const MatMulJob& job, bool bf16) {
     // Every token makes the bytes take longer, up to where the chunk's weights should stay in the second-level cache
     // while all tiles pass them.
     const int64_t cost = row_bytes * std::clamp<int64_t>(job.T / 8, 1, 4);
-    return std::clamp<int64_t>(kChunkBytes / std::max<int64_t>(1, cost) / kGroupRows * kGroupRows, kGroupRows, 1024);
+    // Logits begin anywhere in a cache line: with a group to a chunk, two threads would write to each of them.
+    const int64_t least = job.w.rows >= 8192 ? 4 * kGroupRows : kGroupRows;
+    return std::clamp<int64_t>(kChunkBytes / std::max<int64_t>(1, cost) / kGroupRows * kGroupRows, least, 1024);
   }
   if (bf16) return kBf16Rows;
   // With many tokens the arithmetic dominates: count it as well, so that chunks stay short in time.
