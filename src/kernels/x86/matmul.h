@@ -55,14 +55,14 @@ TERN_INLINE void Finish(const Tile<R, T>& tile, float scale, float* y, int64_t y
 // --- few tokens: straight from the stored rows
 // -------------------------------------------------------------------------
 
-/// Adds the products of `cols` columns; w points at them in the first row, rows w_row bytes apart. kAhead: the rows
+/// Adds the products of `cols` columns; w points at them in the first row, rows w_row bytes apart. `ahead`: the rows
 /// come from memory, and the R rows after them are next.
-template <typename W, int R, int T, bool kAhead = false>
+template <typename W, int R, int T>
 TERN_INLINE void Accumulate(Tile<R, T>& tile, const std::byte* w, int64_t w_row, const float* x,
-                            int64_t x_row, int64_t cols) {
+                            int64_t x_row, int64_t cols, bool ahead = false) {
   int64_t i = 0;
   for (; i + kLanes <= cols; i += kLanes) {
-    if constexpr (kAhead) {
+    if (ahead) {
       // Four rows at once are four short streams, which the hardware's prefetcher does not recognise: the next rows
       // are asked for in the order they lie in memory. On Zen 4, f16, 768 columns: 12 → 21 GB/s on one core, 23 → 32 on
       // two (of 32 that plain reading reaches); 2048 columns 20 → 24 and 31 → 34. Hint T0 loses half of that from 8192
@@ -89,30 +89,30 @@ TERN_INLINE void Accumulate(Tile<R, T>& tile, const std::byte* w, int64_t w_row,
 
 /// Weights in a type of their own: rows [row, row + R), tokens [t, t + T).
 template <typename W, int R, int T>
-void DirectTile(const MatMulJob& job, int64_t row, int64_t t) {
+void DirectTile(const MatMulJob& job, int64_t row, int64_t t, bool ahead) {
   const int64_t row_bytes = job.w.cols * W::kBytes;
   Tile<R, T> tile;
   Clear(tile);
-  Accumulate<W, R, T, T <= 2>(tile, job.w.data + row * row_bytes, row_bytes, job.x + t * job.x_stride, job.x_stride,
-                job.w.cols);
+  Accumulate<W>(tile, job.w.data + row * row_bytes, row_bytes, job.x + t * job.x_stride, job.x_stride, job.w.cols, ahead);
   Finish(tile, job.scale, job.y + t * job.y_stride + row, job.y_stride);
 }
 
 /// R rows, n ≤ T tokens: picks the tile of just n.
 template <typename W, int R, int T>
-TERN_INLINE void DirectTileOf(const MatMulJob& job, int64_t row, int64_t t, int64_t n) {
+TERN_INLINE void DirectTileOf(const MatMulJob& job, int64_t row, int64_t t, int64_t n, bool ahead) {
   if (n == T) {
-    DirectTile<W, R, T>(job, row, t);
+    DirectTile<W, R, T>(job, row, t, ahead);
   } else if constexpr (T > 1) {
-    DirectTileOf<W, R, T - 1>(job, row, t, n);
+    DirectTileOf<W, R, T - 1>(job, row, t, n, ahead);
   }
 }
 
-/// Tokens [t0, t1) of R rows, in tiles of nearly equal size. The rows stay in the cache between the tiles.
+/// Tokens [t0, t1) of R rows, in tiles of nearly equal size. The rows stay in the cache between the tiles, the first of
+/// which waits for memory: it asks for the rows after them.
 template <typename W, int R>
 void DirectRows(const MatMulJob& job, int64_t row, int64_t t0, int64_t t1) {
   const int64_t step = EqualParts(t1 - t0, kTileT);
-  for (int64_t t = t0; t < t1; t += step) DirectTileOf<W, R, kTileT>(job, row, t, Least(step, t1 - t));
+  for (int64_t t = t0; t < t1; t += step) DirectTileOf<W, R, kTileT>(job, row, t, Least(step, t1 - t), t == t0);
 }
 
 /// Bytes of x that go through all rows before the next tokens do: half of an L2.
