@@ -541,8 +541,11 @@ void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, in
     }
     const std::byte *p = w + col * kColumnBytes + v * kFloatBytes<type>, *x = tile.x + col * T * 4;
     for (int64_t k = 0; k < cols; ++k, p += kColumnBytes, x += 4 * T) {
-      if (v == 0) {
-        TERN_UNROLL for (int64_t b = 0; b < kColumnBytes; b += 64) Prefetch(p + kFloatPanel * kColumnBytes + b);
+      // The same rows of the next panel: spread over all rows' turns, since all at once would have to be waited for.
+      if (v * kFloatBytes<type> % 64 == 0) {
+        TERN_UNROLL for (int64_t b = 0; b < kVecs * kLanes * kFloatBytes<type>; b += 64) {
+          Prefetch(p + kFloatPanel * kColumnBytes + b);
+        }
       }
       Vec weight[kVecs];
       TERN_UNROLL for (int i = 0; i < kVecs; ++i) weight[i] = LoadWeights<type>(p + i * kLanes * kFloatBytes<type>);
