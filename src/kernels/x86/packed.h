@@ -155,7 +155,7 @@ void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) {
       most = Max(most, Abs(v));
       check = Fma(v, Zero(), check);
     }
-    const float largest = Most(most), zero_or_nan = Sum(check);
+    const float largest = Most(most), zero_or_nan = NonZeroLanes(check) == 0 ? 0.0f : Sum(check);
     const bool usable = zero_or_nan == 0 && largest >= 0x1p-100f;
     int32_t sum[2] = {};
     if (usable) {

@@ -148,12 +148,11 @@ TERN_INLINE float Most(Vec a) {
 /// kLanes floats in [−127, 127], rounded to nearest even, as bytes; returns their sum.
 TERN_INLINE int32_t StoreSignedBytes(std::byte* p, Vec a) {
   const __m256i n = _mm256_cvtps_epi32(a.v);
-  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
-  _mm_storel_epi64(static_cast<__m128i*>(static_cast<void*>(p)), _mm_packs_epi16(words, words));
-  return _mm_cvtsi128_si32(sum);
+  const __m128i bytes = _mm_packs_epi16(words, words), high = _mm_set1_epi8(static_cast<char>(0x80));
+  _mm_storel_epi64(static_cast<__m128i*>(static_cast<void*>(p)), bytes);
+  // Of each byte + 128.
+  return _mm_cvtsi128_si32(_mm_sad_epu8(_mm_xor_si128(bytes, high), _mm_setzero_si128())) - kLanes * 128;
 }
 
 }  // namespace

@@ -117,8 +117,10 @@ TERN_INLINE float Most(Vec a) { return _mm512_reduce_max_ps(a.v); }
 /// kLanes floats in [−127, 127], rounded to nearest even, as bytes; returns their sum.
 TERN_INLINE int32_t StoreSignedBytes(std::byte* p, Vec a) {
   const __m512i n = _mm512_cvtps_epi32(a.v);
-  _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), _mm512_cvtepi32_epi8(n));
-  return _mm512_reduce_add_epi32(n);
+  const __m128i bytes = _mm512_cvtepi32_epi8(n), high = _mm_set1_epi8(static_cast<char>(0x80));
+  _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), bytes);
+  const __m128i eights = _mm_sad_epu8(_mm_xor_si128(bytes, high), _mm_setzero_si128());  // of each byte + 128
+  return _mm_cvtsi128_si32(eights) + _mm_extract_epi32(eights, 2) - kLanes * 128;
 }
 
 }  // namespace
