@@ -40,7 +40,9 @@ export function confirmDialog(title, text, action) {
 /** Asks for a line of text; null when dismissed. */
 export function askText(title, { value = '', label = title, hint = '', action = t('save'), secret = false } = {}) {
   return showDialog(title, (close) => {
-    const input = h('input', { type: secret ? 'password' : 'text', value, id: 'ask', autofocus: true, autocomplete: 'off', spellcheck: 'false' });
+    const input = h('input', {
+      type: secret ? 'password' : 'text', value, id: 'ask', autofocus: true, autocomplete: 'off', spellcheck: 'false',
+    });
     const form = h('form', { onsubmit: (event) => {
       event.preventDefault();
       close(input.value.trim());

@@ -59,7 +59,7 @@ function frameCode(block) {
   code.dataset.language = label;
 }
 
-export function copyButton(text) {
+function copyButton(text) {
   const button = h('button', { type: 'button', class: 'quiet small', onclick: async () => {
     await copyText(text());
     button.replaceChildren(icon('check'), t('code.copied'));
@@ -126,7 +126,7 @@ export class MarkdownView {
     while (same < this.#blocks.length && same < tokens.length && this.#blocks[same].raw === tokens[same].raw) ++same;
     for (const block of this.#blocks.splice(same)) block.element.remove();
     for (const token of tokens.slice(same)) {
-      const html = globalThis.marked.parser(Object.assign([token], { links: tokens.links }), { ...globalThis.marked.defaults, renderer: renderer() });
+      const html = globalThis.marked.parser([token], { ...globalThis.marked.defaults, renderer: renderer() });
       const element = h('div', { class: 'block' }, sanitised(html));
       this.#element.append(element);
       this.#blocks.push({ raw: token.raw, element });

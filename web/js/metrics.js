@@ -24,22 +24,26 @@ function color(name) {
 }
 
 function buildChart(canvas, { lines, text }) {
-  const scale = { grid: { color: color('--line'), drawBorder: false }, ticks: { color: color('--faint'), maxTicksLimit: 5, callback: text } };
+  const ticks = { color: color('--faint'), maxTicksLimit: 5, maxRotation: 0 };
+  const legend = { color: color('--soft'), boxWidth: 10, boxHeight: 10, usePointStyle: true, pointStyle: 'circle' };
   return new globalThis.Chart(canvas, {
     type: 'line',
     data: { labels: [], datasets: lines.map(([key, ink]) => ({
-      label: t(`metrics.${key}`), data: [], borderColor: color(ink), backgroundColor: color(ink), borderWidth: 2, pointRadius: 0, tension: 0.25,
+      label: t(`metrics.${key}`), data: [], borderColor: color(ink), backgroundColor: color(ink), borderWidth: 2, pointRadius: 0,
+      tension: 0.25,
     })) },
     options: {
       animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: 'index', intersect: false },
       plugins: {
-        legend: { position: 'bottom', labels: { color: color('--soft'), boxWidth: 10, boxHeight: 10, usePointStyle: true, pointStyle: 'circle' } },
-        tooltip: { callbacks: { title: ([item]) => t('metrics.ago', { seconds: -item.label }), label: (item) => `${item.dataset.label}: ${text(item.parsed.y)}` } },
+        legend: { position: 'bottom', labels: legend },
+        tooltip: { callbacks: {
+          title: ([item]) => t('metrics.ago', { seconds: -item.label }),
+          label: (item) => `${item.dataset.label}: ${text(item.parsed.y)}`,
+        } },
       },
       scales: {
-        x: { ...scale, grid: { display: false }, ticks: { color: color('--faint'), maxTicksLimit: 5, maxRotation: 0,
-          callback(value) { return `${this.getLabelForValue(value)} s`; } } },
-        y: { ...scale, beginAtZero: true, suggestedMax: 1 },
+        x: { grid: { display: false }, ticks: { ...ticks, callback(value) { return `${this.getLabelForValue(value)} s`; } } },
+        y: { grid: { color: color('--line'), drawBorder: false }, ticks: { ...ticks, callback: text }, beginAtZero: true, suggestedMax: 1 },
       },
     },
   });
@@ -78,7 +82,10 @@ export function metricsView() {
   const draw = () => {
     charts.forEach((chart, i) => {
       chart.data.labels = history.seconds();
-      CHARTS[i].lines.forEach(([key], line) => { chart.data.datasets[line].data = history.rows.map((row) => row[key] / (CHARTS[i].scale ?? 1)); });
+      const { lines, scale = 1 } = CHARTS[i];
+      lines.forEach(([key], line) => {
+        chart.data.datasets[line].data = history.rows.map((row) => row[key] / scale);
+      });
       chart.update('none');
     });
   };

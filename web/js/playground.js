@@ -30,7 +30,8 @@ class Playground {
       } });
     this.input.value = pref('sheet', '');
     this.copy = h('span', { 'aria-hidden': 'true' });
-    this.written = h('span', { class: 'continued', role: 'group', 'aria-label': t('play.written'), onkeydown: (event) => this.#tokenKey(event) });
+    this.written = h('span', { class: 'continued', role: 'group', 'aria-label': t('play.written'),
+      onkeydown: (event) => this.#tokenKey(event) });
     this.written.classList.toggle('tinted', pref('tint', true));
     this.sheet = h('div', { class: 'sheet', onclick: (event) => { if (event.target === this.sheet) this.input.focus(); } },
       h('div', { class: 'sheet-body' }, this.input, h('div', { class: 'mirror' }, this.copy, this.written)));

@@ -53,7 +53,7 @@ function languageButton() {
 
 const fileDate = () => new Date().toISOString().slice(0, 10);
 
-export function exportAll() {
+function exportAll() {
   saveFile(`tern-conversations-${fileDate()}.json`, exportText(listConversations()));
 }
 

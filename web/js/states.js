@@ -60,7 +60,9 @@ class States {
 
   async #rollback(state) {
     const answer = await askText(t('states.rollback'), {
-      label: t('states.rollback.label', { tokens: number(state.tokens) }), value: String(Math.max(1, state.tokens - 1)), action: t('states.rollback') });
+      label: t('states.rollback.label', { tokens: number(state.tokens) }), value: String(Math.max(1, state.tokens - 1)),
+      action: t('states.rollback'),
+    });
     if (answer === null) return;
     const tokens = Number(answer);
     if (!Number.isInteger(tokens) || tokens < 1 || tokens > state.tokens) {

@@ -3,7 +3,7 @@
 
 const ROOT = '';
 
-export const newId = () =>
+const newId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(36).padStart(2, '0')).join('');
 
 /** `base`: the id of a kept state that it goes on from. */
@@ -43,7 +43,7 @@ export function shownPath(conversation) {
 }
 
 /** From the first turn to this one, whatever is shown. */
-export function pathTo(conversation, id) {
+function pathTo(conversation, id) {
   const turns = [];
   for (let node = conversation.nodes[id]; node; node = conversation.nodes[node.parent]) turns.unshift(node);
   return turns;

@@ -11,7 +11,7 @@ const isSendKey = (event) => event.key === 'Enter' && !event.isComposing && even
 export { isSendKey };
 
 /** The facts below an answer: how fast, how much, what was not read again. */
-export function factsOf(turn) {
+function factsOf(turn) {
   const facts = [];
   const tokens = turn.tokens ?? turn.pieces;
   if (tokens && turn.seconds > 0.05) facts.push(t('turn.speed', { speed: number(tokens / turn.seconds, 1) }));
