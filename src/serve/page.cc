@@ -57,7 +57,6 @@ HttpResponse Base(std::string_view name) {
   response.content_type = PageContentType(name);
   response.headers = {
       {"Content-Security-Policy", std::string(kPolicy)},
-      {"Referrer-Policy", "no-referrer"},
       {"Cross-Origin-Opener-Policy", "same-origin"},
       {"Cache-Control", "no-cache"}};  // kept, but asked for by its tag: a new program, a new page
   return response;

@@ -79,7 +79,7 @@ test('a conversation streams, is stopped, branches and resumes', async (t) => {
   await shot(page, 'service-chat');
   await limitTo(page, 20_000);
   await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
-  await page.waitForFunction(() => document.querySelector('.turn.running .answer')?.textContent.length > 40);
+  await page.waitForFunction(() => [...document.querySelectorAll('.turn.assistant .answer')].at(-1).textContent.length > 40);
   await page.keyboard.press('Escape');
   await answered(page);
 });
