@@ -92,7 +92,7 @@ export class TurnView {
       turn.error && h('p', { class: 'error-line', role: 'alert' }, h('span', {}, turn.error.message),
         h('button', { type: 'button', class: 'quiet small', onclick: () => actions.retry(turn) }, icon('retry'), t('retry'))),
       switcher(conversation, turn, actions),
-      ['length', 'stopped'].includes(turn.finish) && turn.text && h('button', { type: 'button', class: 'quiet small',
+      ['length', 'stopped'].includes(turn.finish) && turn.text && h('button', { type: 'button', class: 'quiet small go-on',
         onclick: () => actions.goOn(turn) }, icon('play'), t('turn.go_on')),
       h('div', { class: 'turn-actions', role: 'toolbar', 'aria-label': t('turn.actions') },
         copy,
