@@ -1,6 +1,7 @@
 // Speed of the kernels, level by level. Build with -DTERN_BENCH=ON and the release preset:
 //   kernels_bench --benchmark_filter='matmul/avx512/f16'
-// Arguments: matmul/LEVEL/TYPE/T (2048×2048, one thread), packed/LEVEL/TYPE/T (256×2048), front/TYPE/T (MatMul on all threads),
+// Arguments: matmul/LEVEL/TYPE/T (2048×2048, one thread), packed/, columns/, packed_memory/ and
+// columns_memory/LEVEL/TYPE/T (256×2048, one thread, in the cache and not), bf16/TYPE/LEVEL/T, front/TYPE/T (MatMul on all threads),
 // wkvG/LEVEL/N/T.
 #include <benchmark/benchmark.h>
 
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/ops.h"
@@ -96,24 +98,67 @@ void MatMulKernel(State& state, const KernelTable& table, DType type) {
   Report(state, *p);
 }
 
-/// Packed weights from the cache (256 × 2048), one tile of tokens: what the instructions themselves can do.
-void PackedKernel(State& state, const KernelTable& table, DType type) {
+/// Weights of 256 × 2048 in another layout, `copies` matrices of them: one comes from the cache and shows what the
+/// instructions can do, many come from memory. One tile of tokens, none of whose activations are zero.
+struct LaidOut {
+  const char* name;
+  Layout layout;
+  int64_t copies;
+};
+constexpr LaidOut kLaidOut[] = {{"packed", Layout::kPacked, 1},
+                                {"columns", Layout::kColumns, 1},
+                                {"packed_memory", Layout::kPacked, 256},
+                                {"columns_memory", Layout::kColumns, 256}};
+
+void LaidOutKernel(State& state, const KernelTable& table, DType type, const LaidOut& laid) {
   constexpr int64_t kRows = 256;
+  const bool columns = laid.layout == Layout::kColumns;
   const auto T = static_cast<int>(state.range(0));
   const auto p = MakeProduct(type, kRows, kSide, T, 1);
-  MatrixView w = p->jobs.front().w;
-  std::vector<std::byte> packed(static_cast<size_t>(PackedBytes(type, kRows, kSide)));
-  Pack(w, 0, kRows / kGroupRows, packed.data());
-  w.data = packed.data(), w.layout = Layout::kPacked;
+  const auto bytes = static_cast<size_t>((columns ? ColumnBytes : PackedBytes)(type, kRows, kSide));
+  PageBuffer weights(bytes * static_cast<size_t>(laid.copies));  // in huge pages, as a model's are
+  (columns ? PackColumns : Pack)(p->jobs.front().w, 0,
+                                  kRows / (columns ? ColumnGroupRows(type, kRows) : kGroupRows), weights.data());
+  for (size_t at = bytes; at < weights.size(); at += bytes) std::memcpy(weights.data() + at, weights.data(), bytes);
   std::vector<std::byte> x(static_cast<size_t>(TileTokens(T) * kTokenBlockBytes * kSide / kPackedBlock));
   for (int t = 0; t < T; ++t) table.quantise_token(p->x.data() + t * kSide, kSide, x.data(), TileTokens(T), t);
-  const PackedTile tile = {.w = w, .x = x.data(), .tokens = T, .y = p->y.data(), .y_stride = kRows};
+  PackedTile tile = {.w = p->jobs.front().w, .x = x.data(), .tokens = T, .y = p->y.data(), .y_stride = kRows,
+                     .nonzeros = T * kSide, .fetch = laid.copies > 1};
+  tile.w.layout = laid.layout;
   for (auto _ : state) {
-    table.packed_matmul(tile, 0, kRows / kGroupRows);
+    for (int64_t copy = 0; copy < laid.copies; ++copy) {
+      tile.w.data = weights.data() + static_cast<size_t>(copy) * bytes;
+      if (columns) {
+        table.column_matmul(&tile, 1, 0, kRows / kStripRows);
+      } else {
+        table.packed_matmul(tile, 0, kRows / kGroupRows);
+      }
+    }
     benchmark::ClobberMemory();
   }
-  state.counters["MACS"] = Counter(static_cast<double>(kRows * kSide * T), Counter::kIsIterationInvariantRate);
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(packed.size()));
+  const double products = static_cast<double>(kRows * kSide * T * laid.copies);
+  state.counters["MACS"] = Counter(products, Counter::kIsIterationInvariantRate);
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(weights.size()));
+}
+
+/// Many tokens of one sequence in bf16.
+void Bf16Kernel(State& state, const KernelTable& table, DType type) {
+  const int64_t T = state.range(0), count = T / kMostBf16Tokens;
+  const auto p = MakeProduct(type, kSide, kSide, T, 1);
+  const size_t bytes = static_cast<size_t>(kMostBf16Tokens * kSide) * 2;
+  std::vector<std::byte> x(bytes * static_cast<size_t>(count));
+  std::vector<PackedTile> tiles;
+  for (int64_t i = 0; i < count; ++i) {
+    std::byte* at = x.data() + static_cast<size_t>(i) * bytes;
+    table.bf16_tile(p->x.data() + i * kMostBf16Tokens * kSide, kSide, kSide, kMostBf16Tokens, at);
+    tiles.push_back({.w = p->jobs.front().w, .x = at, .tokens = kMostBf16Tokens,
+                     .y = p->y.data() + i * kMostBf16Tokens * kSide, .y_stride = kSide, .bf16 = true});
+  }
+  for (auto _ : state) {
+    table.bf16_matmul(tiles.data(), count, 0, kSide);
+    benchmark::ClobberMemory();
+  }
+  state.counters["FLOPS"] = Counter(static_cast<double>(2 * kSide * kSide * T), Counter::kIsIterationInvariantRate);
 }
 
 void MatMulFront(State& state, DType type) {
@@ -187,10 +232,19 @@ void RegisterLevel(const KernelTable& table) {
                                            [&table, type](State& s) { MatMulKernel(s, table, type); });
     for (int64_t T : {1, 2, 4, 8, 16, 24, 32, 64, 512}) b->Arg(T);
   }
-  for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K}) {
-    auto* b = benchmark::RegisterBenchmark(("packed/" + level + "/" + std::string(tern::Name(type))).c_str(),
-                                           [&table, type](State& s) { PackedKernel(s, table, type); });
-    for (int64_t T : {1, 4, 8, 16}) b->Arg(T);
+  for (const LaidOut& laid : kLaidOut) {
+    for (DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ5_1, DType::kQ6_K}) {
+      const std::string name = std::string(laid.name) + "/" + level + "/" + std::string(tern::Name(type));
+      auto* b = benchmark::RegisterBenchmark(
+          name.c_str(), [&table, &laid, type](State& s) { LaidOutKernel(s, table, type, laid); });
+      for (int64_t T : {1, 4, 8, 16}) b->Arg(T);
+    }
+  }
+  for (DType type : {DType::kF16, DType::kBF16}) {
+    if (table.bf16_matmul == nullptr) break;
+    add("bf16/" + std::string(tern::Name(type)), [&table, type](State& s) { Bf16Kernel(s, table, type); })
+        ->Arg(24)
+        ->Arg(264);
   }
   add("wkv4", [&table](State& s) { Wkv4Kernel(s, table); })->Arg(1)->Arg(256);
   add("wkv6", [&table](State& s) { Wkv6Kernel(s, table); })->Arg(1)->Arg(256);
