@@ -110,6 +110,8 @@ class Measure {
     vectors["mean of hidden vectors"] = MeanOfRows(hidden, width);
     vectors["last hidden vector"] = {hidden.end() - static_cast<std::ptrdiff_t>(width), hidden.end()};
     AddStates(&state, &vectors);
+    State empty = model_->NewState();
+    vectors["mean of hidden vectors, no token before"] = MeanOfRows(Read(tokens, &empty), width);
     // The second time every token knows the whole sentence.
     Read(tokenizer_->Encode(" "), &state);
     vectors["mean of hidden vectors at the second reading"] = MeanOfRows(Read(tokens, &state), width);
@@ -162,15 +164,20 @@ double Quality(const std::vector<Pair>& pairs, const std::map<std::string, Vecto
   return Spearman(cosines, grades);
 }
 
+int Fail(const Status& status) {
+  std::fprintf(stderr, "%s\n", status.message().c_str());
+  return 1;
+}
+
 int Run(const std::string& model_path, const std::string& pairs_path) {
   auto model = Model::Load(model_path);
-  auto tokenizer = model.ok() ? FindTokenizer(model_path, (*model)->config().vocab)
-                              : Result<std::shared_ptr<const Tokenizer>>(model.status());
+  if (!model.ok()) return Fail(model.status());
+  const std::vector<std::string>& vocabulary = (*model)->checkpoint().vocabulary();
+  auto tokenizer = vocabulary.empty() ? FindTokenizer(model_path, (*model)->config().vocab)
+                                      : MakeWorldTokenizer(vocabulary);
+  if (!tokenizer.ok()) return Fail(tokenizer.status());
   const std::vector<Pair> pairs = ReadPairs(pairs_path);
-  if (!tokenizer.ok() || pairs.empty()) {
-    std::fprintf(stderr, "%s\n", pairs.empty() ? "no sentence pairs" : tokenizer.status().message().c_str());
-    return 1;
-  }
+  if (pairs.empty()) return Fail(NotFound("no sentence pairs in '" + pairs_path + "'"));
   Measure measure(*model, *tokenizer);
   std::map<std::string, std::map<std::string, Vector>> ways;  // by way, then by text
   for (const Pair& pair : pairs) {

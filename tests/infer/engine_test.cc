@@ -574,10 +574,10 @@ TEST_F(EngineTest, EmbedsTextsInAnyCompany) {
   const auto writer = Submit(*engine, {.prompt = Prompt(5, 1), .generate = {.max_tokens = 200}});
   for (const size_t length : {size_t{1}, size_t{3 * kPiece + 5}}) {
     const std::vector<int32_t> text = Prompt(length, 4);
-    std::promise<EmbeddingResult> promise;
-    ASSERT_TRUE(
-        engine->Embed("", text, [&](EmbeddingResult result) { promise.set_value(std::move(result)); }).ok());
-    const EmbeddingResult result = promise.get_future().get();
+    auto promise = std::make_shared<std::promise<EmbeddingResult>>();
+    const auto done = [promise](EmbeddingResult embedded) { promise->set_value(std::move(embedded)); };
+    ASSERT_TRUE(engine->Embed("", text, done).ok());
+    const EmbeddingResult result = promise->get_future().get();
     ASSERT_TRUE(result.status.ok()) << result.status.message();
     EXPECT_EQ(result.tokens, static_cast<int64_t>(length));
 
@@ -585,9 +585,9 @@ TEST_F(EngineTest, EmbedsTextsInAnyCompany) {
     Workspace workspace;
     std::vector<float> logits, hidden;
     EmbeddingPool pool(model_->config().width);
-    for (size_t done = 0; done < length; done += kPiece) {
+    for (size_t read = 0; read < length; read += kPiece) {
       Batch batch;
-      const auto piece = std::span(text).subspan(done, std::min<size_t>(kPiece, length - done));
+      const auto piece = std::span(text).subspan(read, std::min<size_t>(kPiece, length - read));
       batch.Add(piece, &state, Logits::kLast, /*hidden=*/true);
       ASSERT_TRUE(model_->Forward(batch, workspace, &logits, &hidden).ok());
       ASSERT_EQ(hidden.size(), piece.size() * 32);
