@@ -24,5 +24,6 @@ void AddConvert(CLI::App& app, Run* run);
 void AddEval(CLI::App& app, Run* run);
 void AddTrain(CLI::App& app, Run* run);
 void AddBench(CLI::App& app, Run* run);
+void AddServe(CLI::App& app, Run* run);
 
 }  // namespace tern

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   tern::AddEval(app, &run);
   tern::AddTrain(app, &run);
   tern::AddBench(app, &run);
+  tern::AddServe(app, &run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,227 @@
+// tern serve: models as a service.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "base/parallel.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "serve/api_keys.h"
+#include "serve/service.h"
+
+namespace tern {
+namespace {
+
+struct Options {
+  std::vector<std::string> models;
+  ModelOptions model;  ///< what holds for all of them
+  serve::HttpOptions http;
+  serve::HostOptions host;
+  std::string api_keys, access_log, page_folder;
+  double state_memory_gb = 1, state_disk_gb = 8;
+  int grace_seconds = 30;
+};
+
+constexpr double kGigabyte = 1e9;
+
+/// NAME=FILE, or FILE alone: its name without the ending.
+serve::ModelSource ParseModel(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && text.find('/') > equals)
+    return {text.substr(0, equals), text.substr(equals + 1)};
+  return {std::filesystem::path(text).stem(), text};
+}
+
+Result<std::vector<serve::ModelSource>> ModelSources(const Options& options) {
+  std::vector<std::string> given = options.models;
+  if (given.empty()) {
+    TERN_ASSIGN_OR_RETURN(const std::string path, ModelPath(""));
+    given = {path};
+  }
+  std::vector<serve::ModelSource> sources;
+  for (const std::string& text : given) {
+    serve::ModelSource source = ParseModel(text);
+    if (source.name.empty() || source.path.empty()) {
+      return InvalidArgument(fmt::format("--model: expected NAME=FILE or FILE, got '{}'", text));
+    }
+    for (const serve::ModelSource& other : sources) {
+      if (other.name != source.name) continue;
+      return InvalidArgument(fmt::format("--model: two models are named '{}': give NAME=FILE", source.name));
+    }
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
+/// From --api-keys and TERN_API_KEYS; none is fine.
+Result<std::vector<std::string>> ApiKeys(const Options& options) {
+  std::vector<std::string> keys;
+  if (!options.api_keys.empty()) {
+    TERN_ASSIGN_OR_RETURN(keys, serve::ReadApiKeys(options.api_keys));
+  }
+  const char* variable = std::getenv("TERN_API_KEYS");
+  if (variable != nullptr && *variable != '\0') {
+    TERN_ASSIGN_OR_RETURN(const auto more, serve::ParseApiKeys(variable, "TERN_API_KEYS"));
+    keys.insert(keys.end(), more.begin(), more.end());
+  }
+  return keys;
+}
+
+serve::ModelLoader Loader(const ModelOptions& options) {
+  return [options](const std::string& path) -> Result<serve::ModelFiles> {
+    ModelOptions one = options;
+    one.model = path;
+    one.threads = 0;  // set once for all, and not while another model computes
+    TERN_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModelAndTokenizer(one));
+    return serve::ModelFiles{std::move(loaded.model), std::move(loaded.tokenizer)};
+  };
+}
+
+/// Appends lines to a file, or writes them on standard error; "": nothing.
+Result<serve::AccessLog> OpenAccessLog(const std::string& path) {
+  if (path.empty()) return serve::AccessLog();
+  std::FILE* file = path == "-" ? stderr : std::fopen(path.c_str(), "ae");
+  if (file == nullptr) return IoError(fmt::format("cannot write to '{}': {}", path, std::strerror(errno)));
+  // Whole lines at once: fwrite locks the stream. It stays open as long as the program runs.
+  return serve::AccessLog([file](std::string_view line) {
+    const std::string whole = std::string(line) + "\n";
+    std::fwrite(whole.data(), 1, whole.size(), file);
+    std::fflush(file);
+  });
+}
+
+/// Signals that end the service, blocked in this thread and all that it starts, so that Wait gets them.
+class EndSignals {
+ public:
+  EndSignals() {
+    ::sigemptyset(&set_);
+    ::sigaddset(&set_, SIGINT);
+    ::sigaddset(&set_, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+  }
+  int Wait() const {
+    int signal = 0;
+    ::sigwait(&set_, &signal);
+    return signal;
+  }
+  /// From now on the next signal ends the program at once.
+  void EndAtNext() const {
+    std::thread([set = *this] { ::_exit(128 + set.Wait()); }).detach();
+  }
+
+ private:
+  sigset_t set_;
+};
+
+Status RunServe(const Options& options) {
+  const EndSignals signals;
+  TERN_ASSIGN_OR_RETURN(auto sources, ModelSources(options));
+  serve::HttpOptions http = options.http;
+  TERN_ASSIGN_OR_RETURN(http.api_keys, ApiKeys(options));
+  serve::HostOptions host = options.host;
+  host.states.memory_bytes = static_cast<uint64_t>(options.state_memory_gb * kGigabyte);
+  host.states.disk_bytes = static_cast<uint64_t>(options.state_disk_gb * kGigabyte);
+  if (options.model.threads > 0) SetNumThreads(options.model.threads);
+
+  TERN_ASSIGN_OR_RETURN(serve::AccessLog log, OpenAccessLog(options.access_log));
+  const auto context = std::make_shared<serve::ServiceContext>(sources, Loader(options.model), host);
+  context->version = TERN_VERSION;
+  // The port first: whoever waits for the service finds it loading rather than nobody.
+  TERN_ASSIGN_OR_RETURN(
+      auto server, serve::HttpServer::Start(http, serve::ServiceRoutes(context, options.page_folder), log));
+  context->http_stats = [raw = server.get()] { return raw->stats(); };
+  for (const serve::ModelSource& source : sources) {
+    const Status loaded = context->host.Load(source.name);
+    if (!loaded.ok()) {
+      server->Stop(std::chrono::milliseconds(0));
+      serve::StopService(*context);
+      return loaded;
+    }
+  }
+  context->ready = true;
+  std::cout << fmt::format("{}\n", server->url()) << std::flush;
+
+  signals.Wait();
+  signals.EndAtNext();
+  context->stopping = true;
+  server->Stop(std::chrono::seconds(options.grace_seconds));
+  serve::StopService(*context);
+  return OkStatus();
+}
+
+void AddHttpOptions(CLI::App& command, Options& o) {
+  const auto group = [](CLI::Option* option) { return option->group("Connections"); };
+  group(command.add_option("--address", o.http.address, "Where to listen")->capture_default_str());
+  group(command.add_option("--port", o.http.port, "0: any that is free")->capture_default_str());
+  group(command
+            .add_option("--api-keys", o.api_keys, "File of keys; requests then need one (also TERN_API_KEYS)")
+            ->type_name("FILE"));
+  group(command.add_flag("--allow-open", o.http.allow_open, "Listen beyond this machine without keys"));
+  group(command.add_option("--cors", o.http.allowed_origins, "Origins of pages that may ask; *: all")
+            ->type_name("ORIGIN…")
+            ->delimiter(','));
+  group(
+      command
+          .add_option("--host", o.http.allowed_hosts, "Names of this machine that requests may give; *: all")
+          ->type_name("NAME…")
+          ->delimiter(','));
+  group(command.add_option("--certificate", o.http.certificate_file, "TLS: certificate chain (PEM)")
+            ->type_name("FILE"));
+  group(command.add_option("--key", o.http.key_file, "TLS: private key (PEM)")->type_name("FILE"));
+  group(command.add_option("--access-log", o.access_log, "A JSON line per request; -: standard error")
+            ->type_name("FILE"));
+  group(command
+            .add_option("--grace", o.grace_seconds, "Seconds for running answers when the service is stopped")
+            ->check(CLI::NonNegativeNumber)
+            ->capture_default_str());
+  group(
+      command
+          .add_option("--page-folder", o.page_folder, "Files of the page to use instead of the program's own")
+          ->type_name("FOLDER"));
+}
+
+void AddEngineOptions(CLI::App& command, Options& o) {
+  const auto group = [](CLI::Option* option) { return option->group("Work")->capture_default_str(); };
+  group(command.add_option("--max-batch", o.host.engine.max_batch, "Answers that are written at once")
+            ->check(CLI::Range(1, 65536)));
+  group(command.add_option("--max-queue", o.host.engine.max_queue, "Requests that wait beyond them")
+            ->check(CLI::Range(0, 1 << 20)));
+  group(command
+            .add_option("--states", o.host.states.folder, "Where kept states go that memory has no room for")
+            ->type_name("FOLDER"));
+  group(command.add_option("--state-memory", o.state_memory_gb, "Gigabytes of kept states in memory")
+            ->check(CLI::NonNegativeNumber));
+  group(command.add_option("--state-disk", o.state_disk_gb, "Gigabytes of kept states in the folder")
+            ->check(CLI::NonNegativeNumber));
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app, Run* run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("serve", "Serve models: OpenAI's interface and a web page");
+  command
+      ->add_option("-m,--model", options->models,
+                   "A model, several times; its name for clients is the file's if not given")
+      ->type_name("NAME=FILE…");
+  command
+      ->add_option("--tokenizer", options->model.tokenizer,
+                   "Vocabulary of all models (default: found by itself)")
+      ->type_name("FILE");
+  AddThreads(*command, options->model.threads);
+  command->add_flag("--mmap", options->model.mapped, "Use the weights in the mapped file");
+  AddHttpOptions(*command, *options);
+  AddEngineOptions(*command, *options);
+  command->callback([=] { *run = [=] { return RunServe(*options); }; });
+}
+
+}  // namespace tern

@@ -1,0 +1,160 @@
+#include "serve/model_host.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+
+#include "base/log.h"
+#include "infer/grammar.h"
+#include "infer/json_schema.h"
+
+namespace tern::serve {
+
+Result<std::shared_ptr<TokenMasks>> GrammarShelf::Get(ConstraintText::Kind kind, const std::string& text) {
+  const Key key(kind, text);
+  const std::lock_guard lock(mutex_);
+  const auto found =
+      std::find_if(kept_.begin(), kept_.end(), [&](const auto& entry) { return entry.first == key; });
+  if (found != kept_.end()) {
+    kept_.splice(kept_.begin(), kept_, found);
+    return kept_.front().second;
+  }
+  TERN_ASSIGN_OR_RETURN(std::shared_ptr<TokenMasks> masks, Make(key));
+  kept_.emplace_front(key, masks);
+  if (kept_.size() > kKept) kept_.pop_back();
+  return masks;
+}
+
+Result<std::shared_ptr<TokenMasks>> GrammarShelf::Make(const Key& key) {
+  using Kind = ConstraintText::Kind;
+  TERN_ASSIGN_OR_RETURN(auto grammar, key.first == Kind::kGrammar      ? ParseGrammar(key.second)
+                                      : key.first == Kind::kJsonSchema ? JsonSchemaGrammar(key.second)
+                                                                       : JsonObjectGrammar());
+  if (!tree_) tree_ = std::make_shared<const TokenTree>(*tokenizer_);
+  auto masks = std::make_shared<TokenMasks>(grammar, tree_);
+  TERN_ASSIGN_OR_RETURN(const auto first, masks->Find(GrammarMatcher(grammar)));
+  static_cast<void>(first);
+  return masks;
+}
+
+Result<std::shared_ptr<ServedModel>> ServedModel::Load(const ModelSource& source, const ModelLoader& load,
+                                                       const HostOptions& options) {
+  TERN_ASSIGN_OR_RETURN(ModelFiles files, load(source.path));
+  TERN_ASSIGN_OR_RETURN(auto cache,
+                        StateCache::Open(options.states, files.model->config(), files.model->Hash()));
+  return std::shared_ptr<ServedModel>(
+      new ServedModel(source.name, std::move(files), std::move(cache), options.engine));
+}
+
+ServedModel::ServedModel(std::string name, ModelFiles files, std::shared_ptr<StateCache> cache,
+                         const EngineOptions& engine)
+    : name_(std::move(name)),
+      // Either name may say that the model is a G1.
+      chat_(ChooseTemplate(
+          Major(files.model->config().generation), files.tokenizer->name(),
+          name_ + " " +
+              std::filesystem::path(files.model->checkpoint().source().path()).filename().string())),
+      cache_(std::move(cache)),
+      grammars_(files.tokenizer),
+      engine_(std::make_unique<Engine>(files.model, files.tokenizer, cache_, engine)),
+      loaded_at_(std::time(nullptr)) {}
+
+std::string ServedModel::fingerprint() const { return "tern_" + model().Hash().substr(0, 16); }
+
+bool ServedModel::EnterSession(const std::string& owner, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return busy_.emplace(owner, name).second;
+}
+
+void ServedModel::LeaveSession(const std::string& owner, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  busy_.erase({owner, name});
+}
+
+ModelHost::ModelHost(std::vector<ModelSource> sources, ModelLoader load, HostOptions options)
+    : sources_(std::move(sources)), load_(std::move(load)), options_(std::move(options)) {
+  if (!sources_.empty()) options_.states.memory_bytes /= sources_.size();
+}
+
+ModelSource* ModelHost::FindSource(std::string_view name) {
+  const auto found = std::find_if(sources_.begin(), sources_.end(),
+                                  [&](const ModelSource& source) { return source.name == name; });
+  return found == sources_.end() ? nullptr : &*found;
+}
+
+Status ModelHost::Load(std::string_view name) {
+  const ModelSource* source = FindSource(name);
+  if (source == nullptr) return NotFound(fmt::format("there is no model '{}'", name));
+  const std::lock_guard loading(loading_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (served_.contains(name)) return OkStatus();
+  }
+  TERN_ASSIGN_OR_RETURN(auto served, ServedModel::Load(*source, load_, options_));
+  const std::lock_guard lock(mutex_);
+  served_.emplace(source->name, std::move(served));
+  return OkStatus();
+}
+
+Status ModelHost::Unload(std::string_view name, std::chrono::steady_clock::time_point deadline) {
+  if (FindSource(name) == nullptr) return NotFound(fmt::format("there is no model '{}'", name));
+  const std::lock_guard loading(loading_);
+  std::shared_ptr<ServedModel> served;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = served_.find(name);
+    if (found == served_.end()) return OkStatus();
+    served = std::move(found->second);
+    served_.erase(found);
+  }
+  served->engine().Drain(deadline);
+  return served->cache().Flush();
+}
+
+ApiResult<std::shared_ptr<ServedModel>> ModelHost::Find(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  for (const ModelSource& source : sources_) {
+    if (!name.empty() && source.name != name) continue;
+    const auto found = served_.find(source.name);
+    if (found != served_.end()) return found->second;
+    if (name.empty()) continue;
+    return ApiError{.status = 503,
+                    .message = fmt::format("the model '{}' is not loaded", name),
+                    .type = "server_error",
+                    .param = "model",
+                    .code = "model_not_loaded"};
+  }
+  if (name.empty()) {
+    return ApiError{.status = 503,
+                    .message = "no model is loaded",
+                    .type = "server_error",
+                    .param = "model",
+                    .code = "model_not_loaded"};
+  }
+  ApiError error =
+      BadRequest("model", fmt::format("there is no model '{}': GET /v1/models lists them", name));
+  error.status = 404;
+  error.code = "model_not_found";
+  return error;
+}
+
+std::vector<ModelEntry> ModelHost::List() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ModelEntry> entries;
+  for (const ModelSource& source : sources_) {
+    const auto found = served_.find(source.name);
+    entries.push_back({source, found == served_.end() ? nullptr : found->second});
+  }
+  return entries;
+}
+
+void ModelHost::Stop(std::chrono::steady_clock::time_point deadline) {
+  for (const ModelEntry& entry : List()) {
+    const Status written = Unload(entry.source.name, deadline);
+    if (!written.ok()) LogWarning("states of {}: {}", entry.source.name, written.message());
+  }
+}
+
+}  // namespace tern::serve

@@ -1,0 +1,322 @@
+#include "serve/openai_fields.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <iterator>
+#include <set>
+#include <vector>
+
+namespace tern::serve {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kMaxTokens = 1e9;
+constexpr Treatment kIgnored = Treatment::kIgnored;
+constexpr Treatment kRefused = Treatment::kRefused;
+
+constexpr Field Read(const char* name, unsigned types, double low, double high, const char* about) {
+  return {.name = name, .types = types, .low = low, .high = high, .about = about};
+}
+constexpr Field Read(const char* name, unsigned types, const char* about) {
+  return {.name = name, .types = types, .about = about};
+}
+constexpr Field Own(Field field) {
+  field.own = true;
+  return field;
+}
+constexpr Field Required(Field field) {
+  field.required = true;
+  return field;
+}
+constexpr Field Ignored(const char* name, unsigned types, const char* about) {
+  return {.name = name, .types = types, .treatment = kIgnored, .about = about};
+}
+constexpr Field Refused(const char* name, const char* harmless, const char* about) {
+  return {.name = name, .types = kJsonAny, .treatment = kRefused, .about = about, .harmless = harmless};
+}
+
+constexpr Field kModel = Read("model", kJsonString, 0, 512, "a model's name; absent: the first one");
+constexpr Field kUser = Ignored("user", kJsonString, "states are kept apart by API key");
+
+// What chat and completions have in common. A macro, as two arrays of constants cannot be joined otherwise.
+#define TERN_ANSWER_FIELDS                                                                                   \
+  Read("stream", kJsonBoolean, "answer in server-sent events"),                                              \
+      Read("stream_options", kJsonObject, "{include_usage}: a last event with the count of tokens"),         \
+      Read("n", kJsonInteger, 1, 128, "how many answers"),                                                   \
+      Read("seed", kJsonInteger, "the same seed, the same answer; answer i is drawn with seed + i"),         \
+      Read("stop", kJsonString | kJsonArray, "a text, or several, that end the answer; not shown"),          \
+      Read("temperature", kJsonNumber, 0, 2, "0: always the most probable token; 1 when absent"),            \
+      Read("top_p", kJsonNumber, 0, 1, "the fewest tokens that hold this share; 1 when absent"),             \
+      Read("presence_penalty", kJsonNumber, -2, 2, "taken from the logit of each token that occurred"),      \
+      Read("frequency_penalty", kJsonNumber, -2, 2, "taken from a token's logit for each time it occurred"), \
+      Read("logit_bias", kJsonObject, "token → number from -100 to 100, added to its logit"),                \
+      Own(Read("top_k", kJsonInteger, 0, 1e6, "at most so many tokens; 0: off")),                            \
+      Own(Read("min_p", kJsonNumber, 0, 0.999999, "tokens with this share of the best one's probability")),  \
+      Own(Read("penalty_decay", kJsonNumber, 0, 1,                                                           \
+               "occurrences fade by this factor per token; 1 if absent")),                                   \
+      Own(Read("grammar", kJsonString, 1, 1 << 20, "GBNF: what the answer must be (docs/grammar.md)")),      \
+      Own(Read("state", kJsonString, 1, 128, "the id of a kept state; the text goes on there")),             \
+      Own(Read("keep_state", kJsonBoolean, "keep the place where each answer ends; the choice has its id")), \
+      kUser, Ignored("metadata", kJsonObject, "nothing is stored"),                                          \
+      Ignored("service_tier", kJsonString, "there is one"),                                                  \
+      Ignored("store", kJsonBoolean, "nothing is stored")
+
+constexpr Field kChat[] = {
+    kModel,
+    Required(Read("messages", kJsonArray, 1, 100000, "the conversation")),
+    TERN_ANSWER_FIELDS,
+    Read("max_completion_tokens", kJsonInteger, 1, kMaxTokens, "thinking included; 4096 when absent"),
+    Read("max_tokens", kJsonInteger, 1, kMaxTokens, "the older name of max_completion_tokens"),
+    Read("logprobs", kJsonBoolean, "the log-probability of each token"),
+    Read("top_logprobs", kJsonInteger, 0, 20, "and of so many others that might have come; needs logprobs"),
+    Read("response_format", kJsonObject, "{type: text | json_object | json_schema, json_schema: {schema}}"),
+    Read("tools", kJsonArray, 0, 128, "functions that may be called"),
+    Read("tool_choice", kJsonString | kJsonObject, 0, 64, "auto, none, required, or one function"),
+    Read("reasoning_effort", kJsonString, 0, 16, "none and minimal: answer at once; else think first"),
+    Own(Read("thinking", kJsonBoolean, "think before the answer (G1 models)")),
+    Own(Read("template", kJsonString, 0, 32, "raven, world, g1, g1-think or none; absent: the model's own")),
+    Ignored("parallel_tool_calls", kJsonBoolean, "the model decides"),
+    Ignored("prompt_cache_key", kJsonString, "kept beginnings are found by their tokens"),
+    Ignored("prompt_cache_retention", kJsonString, "the least recently used go first"),
+    Ignored("safety_identifier", kJsonString, "nobody is told"),
+    Ignored("verbosity", kJsonString, "say it in the system message"),
+    Ignored("prediction", kJsonObject, "it would not make the answer quicker"),
+    Refused("functions", "[]", "use tools"),
+    Refused("function_call", "\"none\"", "use tool_choice"),
+    Refused("modalities", "[\"text\"]", "there is text only"),
+    Refused("audio", nullptr, "there is text only"),
+    Refused("web_search_options", nullptr, "the model cannot search"),
+};
+
+constexpr Field kCompletion[] = {
+    kModel,
+    Read("prompt", kJsonString | kJsonArray, "a text, tokens, or several of either; absent: a new document"),
+    TERN_ANSWER_FIELDS,
+    Read("max_tokens", kJsonInteger, 0, kMaxTokens, "16 when absent"),
+    Read("logprobs", kJsonInteger, 0, 20, "log-probabilities of the tokens and of so many others"),
+    Read("echo", kJsonBoolean, "begin the text with the prompt"),
+    Refused("suffix", "\"\"", "the model reads forwards only, so it cannot write towards a given end"),
+    Refused("best_of", "1", "ask for n answers and choose"),
+};
+
+constexpr Field kEmbedding[] = {
+    kModel,
+    Required(Read("input", kJsonString | kJsonArray, 1, kUnlimited, "a text, tokens, or several of either")),
+    Read("encoding_format", kJsonString, 0, 16, "float or base64 (little-endian float32)"),
+    kUser,
+    Refused("dimensions", nullptr, "a shortened vector would mean nothing: the model was not trained for it"),
+};
+
+constexpr Field kMessage[] = {
+    Required(Read("role", kJsonString, 0, 32, "system, developer, user, assistant or tool")),
+    Read("content", kJsonString | kJsonArray, "a text, or its parts"),
+    Read("tool_calls", kJsonArray, 0, 128, "of the assistant"),
+    Read("tool_call_id", kJsonString, 0, 256, "of a tool's answer"),
+    Ignored("name", kJsonString, "the templates have no names"),
+    Ignored("refusal", kJsonString, "part of earlier answers"),
+    Ignored("annotations", kJsonArray, "part of earlier answers"),
+    Own(Ignored("reasoning_content", kJsonString, "earlier thoughts are not read again")),
+    Refused("function_call", nullptr, "use tool_calls"),
+    Refused("audio", nullptr, "there is text only"),
+};
+
+constexpr Field kNewState[] = {
+    kModel,
+    Read("prompt", kJsonString | kJsonArray, "a text or tokens to read"),
+    Read("messages", kJsonArray, 1, 100000, "or a conversation"),
+    Read("template", kJsonString, 0, 32, "how to write the conversation"),
+    Read("state", kJsonString, 1, 128, "a kept state to begin at"),
+    Read("note", kJsonString, 0, 4096, "free text, shown in lists"),
+};
+
+constexpr Field kNote = Read("note", kJsonString, 0, 4096, "free text, shown in lists; absent: the old one");
+constexpr Field kFork[] = {kNote};
+constexpr Field kRollback[] = {
+    Required(Read("tokens", kJsonInteger, 1, kMaxTokens, "how many of its tokens the new place has read")),
+    kNote,
+};
+constexpr Field kTokenize[] = {
+    kModel,
+    Required(Read("text", kJsonString, "any text")),
+};
+constexpr Field kDetokenize[] = {
+    kModel,
+    Required(Read("tokens", kJsonArray, "token ids")),
+};
+
+/// Watches nlohmann's parser for an object that has a name twice: readers disagree which of the two counts.
+class NameWatch {
+ public:
+  bool operator()(json::parse_event_t event, const json& value) {
+    using Event = json::parse_event_t;
+    if (event == Event::object_start) names_.emplace_back();
+    if (event == Event::object_end) names_.pop_back();
+    if (event == Event::key) twice_ = twice_ || !names_.back().insert(value.get<std::string>()).second;
+    return true;
+  }
+  bool twice() const { return twice_; }
+
+ private:
+  std::vector<std::set<std::string>> names_;  // of the objects that are open
+  bool twice_ = false;
+};
+
+/// Before any parser sees the body: how deep it is, by counting brackets outside of texts.
+bool TooDeep(std::string_view body) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < body.size(); ++i) {
+    const char c = body[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      if (c == '"') in_text = false;
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxJsonDepth) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+unsigned TypeOf(const json& value) {
+  switch (value.type()) {
+    case json::value_t::boolean:
+      return kJsonBoolean;
+    case json::value_t::number_integer:
+    case json::value_t::number_unsigned:
+      return kJsonInteger | kJsonNumber;
+    case json::value_t::number_float: {
+      // 1.0 is a whole number too; some clients have only one kind.
+      const auto number = value.get<double>();
+      return std::floor(number) == number && std::fabs(number) < 0x1p53 ? kJsonInteger | kJsonNumber
+                                                                        : kJsonNumber;
+    }
+    case json::value_t::string:
+      return kJsonString;
+    case json::value_t::array:
+      return kJsonArray;
+    case json::value_t::object:
+      return kJsonObject;
+    default:
+      return 0;
+  }
+}
+
+std::string TypeNames(unsigned types) {
+  constexpr std::pair<unsigned, const char*> kNames[] = {
+      {kJsonBoolean, "true or false"}, {kJsonInteger, "a whole number"}, {kJsonNumber, "a number"},
+      {kJsonString, "a string"},       {kJsonArray, "an array"},         {kJsonObject, "an object"}};
+  std::string names;
+  for (const auto& [bit, name] : kNames) {
+    if ((types & bit) != 0) names += (names.empty() ? "" : " or ") + std::string(name);
+  }
+  return names;
+}
+
+std::string Bound(double bound) { return fmt::format("{:.10g}", bound); }
+
+/// "at least 1", "from 0 to 2".
+std::string RangeText(const Field& field) {
+  if (field.high >= kUnlimited) return "at least " + Bound(field.low);
+  if (field.low <= -kUnlimited) return "at most " + Bound(field.high);
+  return fmt::format("from {} to {}", Bound(field.low), Bound(field.high));
+}
+
+/// What must lie in the range; for texts and lists their length.
+double Measure(const json& value) {
+  if (value.is_number()) return value.get<double>();
+  if (value.is_string()) return static_cast<double>(value.get_ref<const std::string&>().size());
+  return static_cast<double>(value.size());
+}
+
+std::string MeasureName(const json& value) {
+  return value.is_number() ? "" : value.is_string() ? "'s length in bytes" : "'s number of items";
+}
+
+/// An empty message when all is well.
+ApiError CheckField(const json& value, const Field& field, const std::string& name) {
+  if (field.treatment == Treatment::kRefused) {
+    if (field.harmless != nullptr && value == json::parse(field.harmless)) return {};
+    ApiError error = BadRequest(name, fmt::format("{} is not supported: {}", name, field.about));
+    error.code = "unsupported_parameter";
+    return error;
+  }
+  if (field.treatment == Treatment::kIgnored) return {};
+  if ((TypeOf(value) & field.types) == 0) {
+    ApiError error = BadRequest(name, fmt::format("{} must be {}", name, TypeNames(field.types)));
+    error.code = "invalid_type";
+    return error;
+  }
+  // A bound of a text's length is for texts, not for the object that may stand in its place.
+  if (value.is_boolean() || value.is_object()) return {};
+  const double measure = Measure(value);
+  if (measure >= field.low && measure <= field.high) return {};
+  ApiError error =
+      BadRequest(name, fmt::format("{}{} must be {}", name, MeasureName(value), RangeText(field)));
+  error.code = "invalid_value";
+  return error;
+}
+
+}  // namespace
+
+std::span<const Field> ChatFields() { return kChat; }
+std::span<const Field> CompletionFields() { return kCompletion; }
+std::span<const Field> EmbeddingFields() { return kEmbedding; }
+std::span<const Field> MessageFields() { return kMessage; }
+std::span<const Field> NewStateFields() { return kNewState; }
+std::span<const Field> ForkFields() { return kFork; }
+std::span<const Field> RollbackFields() { return kRollback; }
+std::span<const Field> TokenizeFields() { return kTokenize; }
+std::span<const Field> DetokenizeFields() { return kDetokenize; }
+
+ApiResult<json> ParseBody(std::string_view body) {
+  if (TooDeep(body))
+    return BadRequest("", fmt::format("the body is nested deeper than {} levels", kMaxJsonDepth));
+  NameWatch watch;
+  json value;
+  try {
+    value =
+        json::parse(body, [&](int, json::parse_event_t event, json& parsed) { return watch(event, parsed); });
+  } catch (const json::parse_error& error) {
+    return BadRequest("", fmt::format("the body is not valid JSON (at its byte {})", error.byte));
+  } catch (const json::exception&) {
+    return BadRequest("", "the body is not valid JSON: a number is out of range");
+  }
+  if (watch.twice()) return BadRequest("", "the body has the same name twice in one object");
+  if (!value.is_object()) return BadRequest("", "the body must be a JSON object");
+  return value;
+}
+
+ApiResult<json> CheckFields(json object, std::span<const Field> fields, const std::string& where) {
+  for (const Field& field : fields) {
+    const auto found = object.find(field.name);
+    if (found != object.end() && found->is_null()) object.erase(found);
+    if (!object.contains(field.name)) {
+      if (!field.required) continue;
+      ApiError error = BadRequest(where + field.name, fmt::format("{}{} is missing", where, field.name));
+      error.code = "missing_required_parameter";
+      return error;
+    }
+    ApiError error = CheckField(object[field.name], field, where + field.name);
+    if (!error.message.empty()) return error;
+  }
+  return object;
+}
+
+ApiResult<json> ReadRequest(const HttpRequest& request, std::span<const Field> fields) {
+  const std::string_view type = request.Header("content-type");
+  if (!type.empty() && type.find("json") == std::string_view::npos) {
+    ApiError error = BadRequest("", "the body must be JSON: send it with Content-Type: application/json");
+    error.status = 415;
+    return error;
+  }
+  TERN_ASSIGN_OR_RETURN(json body, ParseBody(request.body));
+  return CheckFields(std::move(body), fields);
+}
+
+}  // namespace tern::serve

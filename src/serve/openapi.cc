@@ -1,0 +1,194 @@
+#include "serve/openapi.h"
+
+#include <span>
+#include <string>
+
+#include "serve/openai_api.h"
+#include "serve/openai_fields.h"
+
+namespace tern::serve {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Operation {
+  const char* method;
+  const char* path;
+  const char* summary;
+  std::span<const Field> (*fields)() = nullptr;  ///< of the body; null: none
+  const char* body = nullptr;                    ///< its schema's name
+  bool is_public = false;
+  const char* content = "application/json";
+};
+
+constexpr Operation kOperations[] = {
+    {.method = "get", .path = "/v1/models", .summary = "The models"},
+    {.method = "get", .path = "/v1/models/{id}", .summary = "A model"},
+    {.method = "post", .path = "/v1/models/{id}/load", .summary = "Load a model"},
+    {.method = "post", .path = "/v1/models/{id}/unload", .summary = "Unload a model"},
+    {.method = "post",
+     .path = "/v1/chat/completions",
+     .summary = "Continue a conversation",
+     .fields = ChatFields,
+     .body = "ChatRequest"},
+    {.method = "post",
+     .path = "/v1/completions",
+     .summary = "Continue a text",
+     .fields = CompletionFields,
+     .body = "CompletionRequest"},
+    {.method = "post",
+     .path = "/v1/embeddings",
+     .summary = "Texts as vectors",
+     .fields = EmbeddingFields,
+     .body = "EmbeddingRequest"},
+    {.method = "post",
+     .path = "/v1/tokenize",
+     .summary = "A text's tokens",
+     .fields = TokenizeFields,
+     .body = "TokenizeRequest"},
+    {.method = "post",
+     .path = "/v1/detokenize",
+     .summary = "Tokens' text",
+     .fields = DetokenizeFields,
+     .body = "DetokenizeRequest"},
+    {.method = "get", .path = "/v1/states", .summary = "The kept states of this key"},
+    {.method = "post",
+     .path = "/v1/states",
+     .summary = "Read a text and keep the place",
+     .fields = NewStateFields,
+     .body = "NewStateRequest"},
+    {.method = "get", .path = "/v1/states/{id}", .summary = "A kept state with its tokens and its text"},
+    {.method = "delete", .path = "/v1/states/{id}", .summary = "Delete a kept state"},
+    {.method = "get",
+     .path = "/v1/states/{id}/file",
+     .summary = "A kept state as a file",
+     .content = "application/octet-stream"},
+    {.method = "post",
+     .path = "/v1/states/{id}/fork",
+     .summary = "Another name for the same place",
+     .fields = ForkFields,
+     .body = "ForkRequest"},
+    {.method = "post",
+     .path = "/v1/states/{id}/rollback",
+     .summary = "A new place after its first tokens",
+     .fields = RollbackFields,
+     .body = "RollbackRequest"},
+    {.method = "get", .path = "/v1/status", .summary = "Machine, models, speed, memory"},
+    {.method = "get", .path = "/metrics", .summary = "Metrics for Prometheus", .content = "text/plain"},
+    {.method = "get", .path = "/health", .summary = "Whether requests are taken", .is_public = true},
+};
+
+ordered_json Types(unsigned types) {
+  constexpr std::pair<unsigned, const char*> kNames[] = {{kJsonBoolean, "boolean"}, {kJsonInteger, "integer"},
+                                                         {kJsonNumber, "number"},   {kJsonString, "string"},
+                                                         {kJsonArray, "array"},     {kJsonObject, "object"}};
+  ordered_json names = ordered_json::array();
+  for (const auto& [bit, name] : kNames) {
+    if ((types & bit) != 0) names.push_back(name);
+  }
+  names.push_back("null");
+  return names;
+}
+
+/// The bounds under the names that fit the type.
+void AddBounds(const Field& field, ordered_json* schema) {
+  const bool number = (field.types & (kJsonInteger | kJsonNumber)) != 0;
+  const bool list = !number && (field.types & kJsonArray) != 0 && (field.types & kJsonString) == 0;
+  if (!number && !list && field.types != kJsonString) return;
+  const char* low = number ? "minimum" : list ? "minItems" : "minLength";
+  const char* high = number ? "maximum" : list ? "maxItems" : "maxLength";
+  const auto value = [&](double bound) {
+    return number && (field.types & kJsonNumber) != 0 ? ordered_json(bound)
+                                                      : ordered_json(static_cast<int64_t>(bound));
+  };
+  if (field.low > (number ? -kUnlimited : 0)) (*schema)[low] = value(field.low);
+  if (field.high < kUnlimited) (*schema)[high] = value(field.high);
+}
+
+ordered_json FieldSchema(const Field& field) {
+  ordered_json schema;
+  std::string about = field.about;
+  if (field.treatment == Treatment::kIgnored) about = "Ignored: " + about;
+  if (field.treatment == Treatment::kRefused) about = "Not supported: " + about;
+  if (field.own) about += " (Tern's own)";
+  schema["description"] = about;
+  if (field.treatment == Treatment::kRefused) {
+    schema["deprecated"] = true;
+    return schema;
+  }
+  schema["type"] = Types(field.types);
+  AddBounds(field, &schema);
+  return schema;
+}
+
+ordered_json BodySchema(std::span<const Field> fields) {
+  ordered_json schema;
+  schema["type"] = "object";
+  schema["properties"] = ordered_json::object();
+  for (const Field& field : fields) {
+    schema["properties"][field.name] = FieldSchema(field);
+    if (field.required) schema["required"].push_back(field.name);
+  }
+  return schema;
+}
+
+ordered_json Reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
+
+ordered_json Describe(const Operation& operation) {
+  ordered_json json;
+  json["summary"] = operation.summary;
+  if (std::string_view(operation.path).find("{id}") != std::string_view::npos) {
+    json["parameters"].push_back(
+        {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
+  }
+  if (operation.body != nullptr) {
+    json["requestBody"]["content"]["application/json"]["schema"] = Reference(operation.body);
+  }
+  json["responses"]["200"] = {{"description", "The answer"},
+                              {"content", {{operation.content, ordered_json::object()}}}};
+  json["responses"]["default"] = {{"description", "An error"},
+                                  {"content", {{"application/json", {{"schema", Reference("Error")}}}}}};
+  if (operation.is_public) json["security"] = ordered_json::array();
+  return json;
+}
+
+ordered_json ErrorSchema() {
+  const ordered_json text = {{"type", {"string", "null"}}};
+  ordered_json error;
+  error["type"] = "object";
+  error["properties"] = {
+      {"message", {{"type", "string"}}}, {"type", {{"type", "string"}}}, {"param", text}, {"code", text}};
+  ordered_json schema;
+  schema["type"] = "object";
+  schema["properties"]["error"] = error;
+  return schema;
+}
+
+Task<void> ShowOpenApi(ServiceContext& context, Exchange& exchange) {
+  co_await SendJson(exchange, OpenApiDocument(context.version));
+}
+
+}  // namespace
+
+ordered_json OpenApiDocument(const std::string& version) {
+  ordered_json document;
+  document["openapi"] = "3.1.0";
+  document["info"] = {{"title", "Tern"}, {"version", version}};
+  document["security"] = ordered_json::array({{{"key", ordered_json::array()}}});
+  for (const Operation& operation : kOperations) {
+    document["paths"][operation.path][operation.method] = Describe(operation);
+    if (operation.body == nullptr) continue;
+    document["components"]["schemas"][operation.body] = BodySchema(operation.fields());
+  }
+  document["components"]["schemas"]["Message"] = BodySchema(MessageFields());
+  document["components"]["schemas"]["ChatRequest"]["properties"]["messages"]["items"] = Reference("Message");
+  document["components"]["schemas"]["Error"] = ErrorSchema();
+  document["components"]["securitySchemes"]["key"] = {{"type", "http"}, {"scheme", "bearer"}};
+  return document;
+}
+
+Route OpenApiRoute(const std::shared_ptr<ServiceContext>& context) {
+  return MakeRoute(context, "GET", "/openapi.json", ShowOpenApi, Access::kPublic);
+}
+
+}  // namespace tern::serve

@@ -1,0 +1,40 @@
+// The service: every route over the models of a host.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "serve/answer_stream.h"
+#include "serve/http.h"
+#include "serve/model_host.h"
+
+namespace tern::serve {
+
+/// What all handlers share. Thread-safe.
+struct ServiceContext {
+  ServiceContext(std::vector<ModelSource> sources, ModelLoader load, HostOptions options)
+      : host(std::move(sources), std::move(load), std::move(options)) {}
+
+  ModelHost host;
+  Aside preparing;  ///< requests that take long to prepare, states that are written
+  Aside loading;    ///< models
+  std::string version = {};
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+  std::function<HttpStats()> http_stats = {};  ///< set once the server runs, before `ready`
+  std::atomic<bool> ready = false;             ///< the models that were wanted are loaded
+  std::atomic<bool> stopping = false;
+};
+
+/// OpenAI's interface, the states, the service's own state and its description, and the page.
+/// `page_folder`: files of the page to serve instead of the program's own (page.h).
+std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
+                                 const std::string& page_folder = {});
+
+/// The end, after the server has stopped: cancels what still runs, writes states out.
+void StopService(ServiceContext& context);
+
+}  // namespace tern::serve

@@ -1,0 +1,274 @@
+#include "serve/state_api.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "base/file.h"
+#include "serve/answer_job.h"
+#include "serve/openai_api.h"
+#include "serve/openai_fields.h"
+
+namespace tern::serve {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+ordered_json DescribeState(const StateInfo& info, const std::string& model) {
+  ordered_json description;
+  description["id"] = info.id;
+  description["object"] = "state";
+  description["parent"] = info.parent.empty() ? ordered_json() : ordered_json(info.parent);
+  description["note"] = info.note;
+  description["tokens"] = info.tokens;
+  description["bytes"] = info.bytes;
+  description["created"] = info.created;
+  description["used"] = info.used;
+  description["in_memory"] = info.in_memory;
+  description["model"] = model;
+  return description;
+}
+
+/// A kept state and the model whose it is.
+struct FoundState {
+  std::shared_ptr<ServedModel> model = {};
+  StateInfo info = {};
+};
+
+/// Among all models' states of this owner.
+ApiResult<FoundState> FindState(const ModelHost& host, const HttpRequest& request) {
+  const std::string& id = request.captures[0];
+  for (const ModelEntry& entry : host.List()) {
+    if (!entry.served) continue;
+    auto info = entry.served->cache().Info(request.owner, id);
+    if (info.ok()) return FoundState{entry.served, *info};
+    if (info.status().code() != StatusCode::kNotFound) return ToApiError(info.status());
+  }
+  ApiError error = BadRequest("id", "there is no such state");
+  error.status = 404;
+  error.code = "state_not_found";
+  return error;
+}
+
+ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& host) {
+  ordered_json list;
+  list["object"] = "list";
+  list["data"] = ordered_json::array();
+  for (const ModelEntry& entry : host.List()) {
+    if (!entry.served) continue;
+    for (const StateInfo& info : entry.served->cache().List(request.owner)) {
+      list["data"].push_back(DescribeState(info, entry.source.name));
+    }
+  }
+  return list;
+}
+
+ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
+  auto place = found.model->cache().Fetch(request.owner, found.info.id);
+  if (!place.ok()) return ToApiError(place.status());
+  ordered_json description = DescribeState(found.info, found.model->name());
+  description["token_count"] = found.info.tokens;
+  description["tokens"] = (*place)->tokens;
+  description["text"] = found.model->tokenizer().Decode((*place)->tokens);
+  return description;
+}
+
+ApiResult<ordered_json> DeleteState(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
+  const Status deleted = found.model->cache().Delete(request.owner, found.info.id);
+  if (!deleted.ok()) return ToApiError(deleted);
+  return ordered_json{{"id", found.info.id}, {"object", "state.deleted"}, {"deleted", true}};
+}
+
+/// A body that may be left out.
+ApiResult<json> ReadOptionalBody(const HttpRequest& request, std::span<const Field> fields) {
+  if (request.body.empty()) return json::object();
+  return ReadRequest(request, fields);
+}
+
+ApiResult<ordered_json> SaveAs(const FoundState& parent, const std::string& owner,
+                               std::shared_ptr<const KeptState> place, const std::string& note) {
+  auto saved = parent.model->cache().Save(owner, std::move(place), parent.info.id, note);
+  if (!saved.ok()) return ToApiError(saved.status());
+  return DescribeState(*saved, parent.model->name());
+}
+
+ApiResult<ordered_json> ForkState(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const json body, ReadOptionalBody(request, ForkFields()));
+  TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
+  auto place = found.model->cache().Fetch(request.owner, found.info.id);
+  if (!place.ok()) return ToApiError(place.status());
+  return SaveAs(found, request.owner, *place, body.value("note", found.info.note));
+}
+
+// ---- A state as a file
+
+/// The file's bytes. Written to a temporary place first: the format's writer knows files alone.
+Result<std::string> StateFile(const ServedModel& model, const KeptState& place, const std::string& note) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+  if (error) return IoError("there is no folder for temporary files: " + error.message());
+  const std::string path = folder / NewId("tern-state-");
+  const Status saved = SaveState({.state = place.state,
+                                  .model_hash = model.model().Hash(),
+                                  .tokens = place.tokens,
+                                  .logits = place.logits,
+                                  .note = note},
+                                 path);
+  Result<std::string> bytes = saved.ok() ? ReadFileToString(path) : Result<std::string>(saved);
+  std::filesystem::remove(path, error);
+  return bytes;
+}
+
+ApiResult<std::string> DownloadBytes(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
+  auto place = found.model->cache().Fetch(request.owner, found.info.id);
+  if (!place.ok()) return ToApiError(place.status());
+  auto bytes = StateFile(*found.model, **place, found.info.note);
+  if (!bytes.ok()) return ToApiError(bytes.status());
+  return *std::move(bytes);
+}
+
+Task<void> Download(ServiceContext& context, Exchange& exchange) {
+  std::optional<ApiResult<std::string>> bytes;
+  std::function<void()> work = [&] { bytes.emplace(DownloadBytes(exchange.request(), context.host)); };
+  co_await context.preparing.Run(exchange.executor(), std::move(work));
+  if (!bytes->ok()) co_return co_await SendError(exchange, bytes->status());
+  HttpResponse response;
+  response.content_type = "application/octet-stream";
+  response.headers = {
+      {"Content-Disposition", "attachment; filename=\"" + exchange.request().captures[0] + ".state\""}};
+  response.body = *std::move(*bytes);
+  const Status sent = co_await exchange.Send(std::move(response));
+  static_cast<void>(sent);
+}
+
+// ---- Places that must be read
+
+/// A text to read, and how to name the place at its end.
+struct ReadingJob {
+  FoundState parent = {};  ///< its model reads; its id is the new state's parent
+  EngineRequest request = {};
+  std::string note = {};
+};
+
+/// An answer of no tokens: reading the prompt is all that is wanted.
+EngineRequest ReadOnly(std::string owner, std::vector<int32_t> tokens) {
+  EngineRequest request;
+  request.owner = std::move(owner);
+  request.prompt = std::move(tokens);
+  request.generate.max_tokens = 0;
+  request.keep_states = true;
+  return request;
+}
+
+ApiResult<std::vector<int32_t>> NewStateTokens(const json& body, const ServedModel& model,
+                                               const KeptState* place) {
+  if (body.contains("prompt") == body.contains("messages")) {
+    return BadRequest("prompt", "give either prompt or messages");
+  }
+  if (body.contains("prompt")) {
+    TERN_ASSIGN_OR_RETURN(const auto inputs, ReadPromptInputs(body["prompt"], "prompt", /*several=*/false));
+    return CheckTokens(model.model(), PromptTokens(model.tokenizer(), inputs.front(), place != nullptr),
+                       "prompt");
+  }
+  TERN_ASSIGN_OR_RETURN(const ChatTemplate chat, FindTemplate(model, body.value("template", "")));
+  TERN_ASSIGN_OR_RETURN(const auto messages, ReadMessages(body["messages"]));
+  return ConversationTokens(model, chat, messages, /*tools=*/nullptr, place, /*answer=*/false);
+}
+
+ApiResult<ReadingJob> PrepareNewState(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, NewStateFields()));
+  ReadingJob job;
+  TERN_ASSIGN_OR_RETURN(job.parent.model, host.Find(body.value("model", "")));
+  TERN_ASSIGN_OR_RETURN(const StartingPlace start,
+                        FindPlace(*job.parent.model, request.owner, body.value("state", ""), /*session=*/""));
+  job.parent.info.id = start.id;
+  TERN_ASSIGN_OR_RETURN(auto tokens, NewStateTokens(body, *job.parent.model, start.place.get()));
+  job.request = ReadOnly(request.owner, std::move(tokens));
+  job.request.from = start.place;
+  job.note = body.value("note", "");
+  return job;
+}
+
+ApiResult<ReadingJob> PrepareRollback(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, RollbackFields()));
+  ReadingJob job;
+  TERN_ASSIGN_OR_RETURN(job.parent, FindState(host, request));
+  const auto count = static_cast<int64_t>(body["tokens"].get<double>());
+  if (count > job.parent.info.tokens) {
+    return BadRequest("tokens", fmt::format("tokens: this state has read only {}", job.parent.info.tokens));
+  }
+  auto place = job.parent.model->cache().Fetch(request.owner, job.parent.info.id);
+  if (!place.ok()) return ToApiError(place.status());
+  const auto& tokens = (*place)->tokens;
+  job.request = ReadOnly(request.owner, {tokens.begin(), tokens.begin() + count});
+  job.note = body.value("note", job.parent.info.note);
+  return job;
+}
+
+/// Where reading ended, or why it did not.
+Task<ApiResult<std::shared_ptr<const KeptState>>> ReadPlace(Exchange& exchange, const FoundState& parent,
+                                                            EngineRequest request) {
+  const auto stream = std::make_shared<AnswerStream>(exchange.executor());
+  auto ticket = parent.model->engine().Submit(std::move(request), stream->Listener(0, 0));
+  if (!ticket.ok()) co_return ToApiError(ticket.status());
+  exchange.OnGone([model = parent.model, id = *ticket] { model->engine().Cancel(id); });
+  for (;;) {
+    const AnswerEvents news = co_await stream->Next();
+    if (news.ends.empty()) continue;
+    const AnswerEnd& end = news.ends.front();
+    if (!end.status.ok()) co_return ToApiError(end.status);
+    if (!end.state) co_return ToApiError(Cancelled("reading was stopped"));
+    co_return end.state;
+  }
+}
+
+Task<void> ReadAndSave(ServiceContext& context, Exchange& exchange,
+                       ApiResult<ReadingJob> (*prepare)(const HttpRequest&, const ModelHost&)) {
+  std::optional<ApiResult<ReadingJob>> job;
+  std::function<void()> work = [&] { job.emplace(prepare(exchange.request(), context.host)); };
+  co_await context.preparing.Run(exchange.executor(), std::move(work));
+  if (!job->ok()) co_return co_await SendError(exchange, job->status());
+  ReadingJob& ready = **job;
+  auto place = co_await ReadPlace(exchange, ready.parent, std::move(ready.request));
+  if (!place.ok()) co_return co_await SendError(exchange, place.status());
+  co_await Answer(context, exchange, /*aside=*/true, [&](const HttpRequest& request) {
+    return SaveAs(ready.parent, request.owner, *place, ready.note);
+  });
+}
+
+// ---- Handlers
+
+template <ApiResult<ordered_json> (*Make)(const HttpRequest&, const ModelHost&)>
+Task<void> AnswerAside(ServiceContext& context, Exchange& exchange) {
+  return Answer(context, exchange, /*aside=*/true,
+                [&context](const HttpRequest& request) { return Make(request, context.host); });
+}
+
+Task<void> NewState(ServiceContext& context, Exchange& exchange) {
+  return ReadAndSave(context, exchange, PrepareNewState);
+}
+Task<void> Rollback(ServiceContext& context, Exchange& exchange) {
+  return ReadAndSave(context, exchange, PrepareRollback);
+}
+
+}  // namespace
+
+std::vector<Route> StateRoutes(const std::shared_ptr<ServiceContext>& context) {
+  return {
+      MakeRoute(context, "GET", "/v1/states", AnswerAside<ListStates>),
+      MakeRoute(context, "POST", "/v1/states", NewState),
+      MakeRoute(context, "GET", "/v1/states/{id}", AnswerAside<ShowState>),
+      MakeRoute(context, "DELETE", "/v1/states/{id}", AnswerAside<DeleteState>),
+      MakeRoute(context, "GET", "/v1/states/{id}/file", Download),
+      MakeRoute(context, "POST", "/v1/states/{id}/fork", AnswerAside<ForkState>),
+      MakeRoute(context, "POST", "/v1/states/{id}/rollback", Rollback),
+  };
+}
+
+}  // namespace tern::serve
