@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "serve/event_stream.h"
 #include "serve/openai_fields.h"
 
 namespace tern::serve {
@@ -134,10 +135,8 @@ class Runner {
   Task<bool> Write(std::string_view events) {
     if (!begun_) {
       begun_ = true;
-      HttpResponse head;
-      head.content_type = "text/event-stream";
-      head.headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}};
-      const Status begun = co_await exchange_.Begin(std::move(head));
+      EventStream head(exchange_);
+      const Status begun = co_await head.Begin();
       if (!begun.ok()) co_return false;
     }
     const Status written = co_await exchange_.Write(events);
