@@ -38,6 +38,9 @@ struct EngineRequest {
   bool prompt_logprobs = false;  ///< log-probabilities of the prompt's own tokens (it is then read in full)
   bool keep_states = false;      ///< hand back the place where each choice ends
   bool cache = true;             ///< look for kept beginnings and leave some
+  /// Keep the last place before the prompt's end where pieces end as well: for prompts whose last few tokens
+  /// longer texts will not have.
+  bool keep_before_end = false;
 };
 
 struct PromptRead {

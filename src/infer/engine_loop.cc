@@ -334,7 +334,10 @@ void Engine::Loop::TookPiece(std::list<PromptReader>::iterator prompt) {
 void Engine::Loop::KeepIfDue(const PromptReader& prompt) {
   const EngineTask& task = *prompt.task();
   const bool read_any = prompt.position() > prompt.cached();
-  const bool due = prompt.done() || prompt.position() % options_.snapshot_every == 0;
+  const auto end = static_cast<int64_t>(task.text.size());
+  const bool last_border = task.request.keep_before_end &&
+                           prompt.position() == (end - 1) / options_.prompt_chunk * options_.prompt_chunk;
+  const bool due = prompt.done() || last_border || prompt.position() % options_.snapshot_every == 0;
   if (!cache_ || !task.request.cache || task.embeds() || !read_any || !due) return;
   if (prompt.done() && !AllFinite(prompt.last_logits())) return;  // nobody shall go on from there
   cache_->Keep(task.request.owner, prompt.Place());

@@ -198,6 +198,7 @@ ApiResult<AnswerJob> PrepareChat(const HttpRequest& http, const ModelHost& host)
   engine.prompt = ConversationTokens(*job.model, chat, request.messages, tools ? &request.tools : nullptr,
                                      start.place.get(), /*answer=*/true);
   engine.generate.constraint = constraint;
+  engine.keep_before_end = !chat.answer_opening.empty();  // earlier answers stand without it
   AddStops(chat, job.model->tokenizer(), &engine.generate);
   const bool continued = request.messages.back().role == ChatMessage::Role::kAssistant;
   job.writer = MakeChatWriter(Head(*job.model, "chatcmpl-", "chat.completion"), job.model->tokenizer(),

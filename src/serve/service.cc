@@ -5,6 +5,7 @@
 
 #include "serve/openai_api.h"
 #include "serve/openapi.h"
+#include "serve/page.h"
 #include "serve/state_api.h"
 #include "serve/status_api.h"
 
@@ -18,8 +19,8 @@ std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
   };
   add(StateRoutes(context));
   add(StatusRoutes(context));
-  static_cast<void>(page_folder);
   add({OpenApiRoute(context)});
+  add(PageRoutes(page_folder));
   return routes;
 }
 
