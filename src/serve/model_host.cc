@@ -11,6 +11,22 @@
 #include "infer/json_schema.h"
 
 namespace tern::serve {
+namespace {
+
+/// World has 65,529 tokens. A smaller vocabulary in its format was made for one text, not for conversations.
+constexpr int32_t kWorldTokens = 65529;
+
+/// Either name may say that the model is a G1.
+ChatTemplate TemplateFor(const std::string& name, const ModelFiles& files) {
+  if (files.tokenizer->name() == "world" && files.tokenizer->vocab_size() < kWorldTokens) {
+    return *ParseTemplateName("none");
+  }
+  const std::filesystem::path path(files.model->checkpoint().source().path());
+  return ChooseTemplate(Major(files.model->config().generation), files.tokenizer->name(),
+                        name + " " + path.filename().string());
+}
+
+}  // namespace
 
 Result<std::shared_ptr<TokenMasks>> GrammarShelf::Get(ConstraintText::Kind kind, const std::string& text) {
   const Key key(kind, text);
@@ -51,11 +67,7 @@ Result<std::shared_ptr<ServedModel>> ServedModel::Load(const ModelSource& source
 ServedModel::ServedModel(std::string name, ModelFiles files, std::shared_ptr<StateCache> cache,
                          const EngineOptions& engine)
     : name_(std::move(name)),
-      // Either name may say that the model is a G1.
-      chat_(ChooseTemplate(
-          Major(files.model->config().generation), files.tokenizer->name(),
-          name_ + " " +
-              std::filesystem::path(files.model->checkpoint().source().path()).filename().string())),
+      chat_(TemplateFor(name_, files)),
       cache_(std::move(cache)),
       grammars_(files.tokenizer),
       engine_(std::make_unique<Engine>(files.model, files.tokenizer, cache_, engine)),

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <random>
 
+#include "text/utf8.h"
+
 namespace tern::serve {
 
 using nlohmann::ordered_json;
@@ -24,6 +26,24 @@ std::vector<int> Bytes(std::string_view text) {
   std::vector<int> bytes;
   for (const char c : text) bytes.push_back(static_cast<uint8_t>(c));
   return bytes;
+}
+
+bool IsUtf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char next = DecodeUtf8(text, at);
+    if (!next.valid) return false;
+    at += next.length;
+  }
+  return true;
+}
+
+/// A token's text as a name: bytes that are only part of a character as OpenAI writes them, so that two such
+/// tokens have two names.
+std::string TokenName(std::string_view text) {
+  if (IsUtf8(text)) return std::string(text);
+  std::string name = "bytes:";
+  for (const char c : text) name += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+  return name;
 }
 
 /// Characters that begin in these bytes.
@@ -320,10 +340,11 @@ class CompletionWriter final : public AnswerWriter {
   };
 
   void Add(const TokenReport& report, Open* open, Lists* lists) const {
-    lists->tokens.push_back(TokenText(report.chosen.token));
+    lists->tokens.push_back(TokenName(tokenizer_.TokenBytes(report.chosen.token)));
     lists->token_logprobs.push_back(Finite(report.chosen.logprob));
     ordered_json top = ordered_json::object();
-    for (const TokenLogprob& token : report.top) top[TokenText(token.token)] = Finite(token.logprob);
+    for (const TokenLogprob& token : report.top)
+      top[TokenName(tokenizer_.TokenBytes(token.token))] = Finite(token.logprob);
     lists->top_logprobs.push_back(std::move(top));
     AddOffset(report.chosen.token, open, lists);
   }
@@ -334,7 +355,7 @@ class CompletionWriter final : public AnswerWriter {
   /// Nothing stands before the first token, so nothing is known of it.
   void AddPrompt(const std::vector<int32_t>& tokens, const PromptRead& read, Open* open, Lists* lists) const {
     if (tokens.empty()) return;
-    lists->tokens.push_back(TokenText(tokens.front()));
+    lists->tokens.push_back(TokenName(tokenizer_.TokenBytes(tokens.front())));
     lists->token_logprobs.push_back(nullptr);
     lists->top_logprobs.push_back(nullptr);
     AddOffset(tokens.front(), open, lists);

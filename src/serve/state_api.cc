@@ -11,6 +11,11 @@
 #include "serve/openai_api.h"
 #include "serve/openai_fields.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 inlines one half of Asio's allocation of coroutines and misses the other.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
 namespace tern::serve {
 namespace {
 

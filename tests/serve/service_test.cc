@@ -254,7 +254,7 @@ TEST(Service, RequiredToolsAreCalledWithFittingArguments) {
   std::string arguments;
   for (const json& chunk : service.Stream(kChat, request).chunks) {
     for (const json& delta : chunk["choices"][0]["delta"].value("tool_calls", json::array())) {
-      if (delta["function"].contains("name")) EXPECT_EQ(delta["function"]["name"], "weather");
+      EXPECT_EQ(delta["function"].value("name", "weather"), "weather");
       arguments += delta["function"].value("arguments", "");
     }
   }

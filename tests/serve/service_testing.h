@@ -43,14 +43,16 @@ inline Events ParseEvents(const std::string& body) {
   return events;
 }
 
+struct ServiceOptions {
+  EngineOptions engine = {};
+  StateCacheOptions states = {};
+  std::vector<std::string> keys = {};
+  std::vector<std::string> models = {"tiny"};
+};
+
 class Service {
  public:
-  struct Options {
-    EngineOptions engine = {};
-    StateCacheOptions states = {};
-    std::vector<std::string> keys = {};
-    std::vector<std::string> models = {"tiny"};
-  };
+  using Options = ServiceOptions;
 
   explicit Service(Options options = {}) {
     const TempDir dir;
