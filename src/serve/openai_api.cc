@@ -17,7 +17,7 @@
 
 namespace tern::serve {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // schemas mean the order of their properties
 using nlohmann::ordered_json;
 
 namespace {

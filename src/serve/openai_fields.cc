@@ -10,7 +10,7 @@
 namespace tern::serve {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // schemas mean the order of their properties
 
 constexpr double kMaxTokens = 1e9;
 constexpr Treatment kIgnored = Treatment::kIgnored;
@@ -146,21 +146,33 @@ constexpr Field kDetokenize[] = {
     Required(Read("tokens", kJsonArray, "token ids")),
 };
 
-/// Watches nlohmann's parser for an object that has a name twice: readers disagree which of the two counts.
+/// Names are looked for one by one in objects that keep their order: many of them would take long.
+constexpr size_t kMaxNames = 1024;
+
+/// What the parser is stopped with.
+struct BadNames {
+  const char* message;
+};
+
+/// Watches nlohmann's parser for objects that have a name twice (readers disagree which of the two counts) or
+/// too many of them.
 class NameWatch {
  public:
   bool operator()(json::parse_event_t event, const json& value) {
     using Event = json::parse_event_t;
     if (event == Event::object_start) names_.emplace_back();
     if (event == Event::object_end) names_.pop_back();
-    if (event == Event::key) twice_ = twice_ || !names_.back().insert(value.get<std::string>()).second;
+    if (event == Event::key) {
+      if (!names_.back().insert(value.get<std::string>()).second) {
+        throw BadNames{"the body has the same name twice in one object"};
+      }
+      if (names_.back().size() > kMaxNames) throw BadNames{"the body has an object of more than 1024 names"};
+    }
     return true;
   }
-  bool twice() const { return twice_; }
 
  private:
   std::vector<std::set<std::string>> names_;  // of the objects that are open
-  bool twice_ = false;
 };
 
 /// Before any parser sees the body: how deep it is, by counting brackets outside of texts.
@@ -282,12 +294,13 @@ ApiResult<json> ParseBody(std::string_view body) {
   try {
     value =
         json::parse(body, [&](int, json::parse_event_t event, json& parsed) { return watch(event, parsed); });
+  } catch (const BadNames& bad) {
+    return BadRequest("", bad.message);
   } catch (const json::parse_error& error) {
     return BadRequest("", fmt::format("the body is not valid JSON (at its byte {})", error.byte));
   } catch (const json::exception&) {
     return BadRequest("", "the body is not valid JSON: a number is out of range");
   }
-  if (watch.twice()) return BadRequest("", "the body has the same name twice in one object");
   if (!value.is_object()) return BadRequest("", "the body must be a JSON object");
   return value;
 }

@@ -59,12 +59,12 @@ inline constexpr int kMaxJsonDepth = 64;
 
 /// Reads a body: one JSON object, UTF-8, no name twice in one object, no number beyond a double's range. Its
 /// message never repeats what the body says.
-ApiResult<nlohmann::json> ParseBody(std::string_view body);
+ApiResult<nlohmann::ordered_json> ParseBody(std::string_view body);
 /// Checks an object against its table and removes nulls. `where` is put before names in messages
 /// ("messages[2].").
-ApiResult<nlohmann::json> CheckFields(nlohmann::json object, std::span<const Field> fields,
-                                      const std::string& where = {});
+ApiResult<nlohmann::ordered_json> CheckFields(nlohmann::ordered_json object, std::span<const Field> fields,
+                                              const std::string& where = {});
 /// Both, and that the request says it is JSON.
-ApiResult<nlohmann::json> ReadRequest(const HttpRequest& request, std::span<const Field> fields);
+ApiResult<nlohmann::ordered_json> ReadRequest(const HttpRequest& request, std::span<const Field> fields);
 
 }  // namespace tern::serve

@@ -12,7 +12,7 @@
 namespace tern::serve {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // schemas mean the order of their properties
 
 /// What is wrong, or nothing.
 using Checked = std::optional<ApiError>;

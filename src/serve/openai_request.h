@@ -66,9 +66,9 @@ ApiResult<ChatRequest> ReadChatRequest(const HttpRequest& request);
 ApiResult<CompletionRequest> ReadCompletionRequest(const HttpRequest& request);
 ApiResult<EmbeddingRequest> ReadEmbeddingRequest(const HttpRequest& request);
 /// The messages of a conversation: `messages` is an array.
-ApiResult<std::vector<ChatMessage>> ReadMessages(const nlohmann::json& messages);
+ApiResult<std::vector<ChatMessage>> ReadMessages(const nlohmann::ordered_json& messages);
 /// A text, tokens, or several of either (`several`): `input` is a string or an array.
-ApiResult<std::vector<PromptInput>> ReadPromptInputs(const nlohmann::json& input, const std::string& param,
-                                                     bool several);
+ApiResult<std::vector<PromptInput>> ReadPromptInputs(const nlohmann::ordered_json& input,
+                                                     const std::string& param, bool several);
 
 }  // namespace tern::serve

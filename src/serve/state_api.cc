@@ -19,7 +19,7 @@
 namespace tern::serve {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // schemas mean the order of their properties
 using nlohmann::ordered_json;
 
 ordered_json DescribeState(const StateInfo& info, const std::string& model) {

@@ -203,6 +203,20 @@ TEST(Body, BadJsonIsOneClearError) {
           .ok());
 }
 
+TEST(Body, HasAtMost1024NamesInAnObject) {
+  std::string body = "{\"logit_bias\":{";
+  for (int i = 0; i < 1024; ++i) body += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":1";
+  EXPECT_TRUE(ParseBody(body + "}}").ok());
+  EXPECT_FALSE(ParseBody(body + ",\"1024\":1}}").ok());
+}
+
+TEST(ChatRequest, ASchemaKeepsTheOrderOfItsProperties) {
+  const auto read = ReadChatRequest(Body(Chat(
+      R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object","properties":{"b":{},"a":{}}}}})")));
+  ASSERT_TRUE(read.ok()) << read.status().message;
+  EXPECT_EQ(read->constraint.text, R"({"type":"object","properties":{"b":{},"a":{}}})");
+}
+
 TEST(Body, MustSayItIsJson) {
   HttpRequest form = Body(Chat(""));
   form.headers = {{"content-type", "application/x-www-form-urlencoded"}};
