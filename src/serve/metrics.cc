@@ -1,6 +1,5 @@
 #include "serve/metrics.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -31,30 +30,6 @@ std::string Escaped(std::string_view text, bool quotes) {
 
 }  // namespace
 
-Histogram::Histogram(std::vector<double> bounds)
-    : bounds_(std::move(bounds)), counts_(std::make_unique<std::atomic<int64_t>[]>(bounds_.size() + 1)) {}
-
-void Histogram::Observe(double value) {
-  const size_t bucket =
-      static_cast<size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin());
-  counts_[bucket].fetch_add(1, std::memory_order_relaxed);
-  double sum = sum_.load(std::memory_order_relaxed);
-  while (!sum_.compare_exchange_weak(sum, sum + value, std::memory_order_relaxed)) {
-  }
-}
-
-Histogram::Snapshot Histogram::snapshot() const {
-  Snapshot snapshot = {.bounds = bounds_, .counts = {}, .sum = sum_.load(std::memory_order_relaxed)};
-  for (size_t i = 0; i <= bounds_.size(); ++i) {
-    snapshot.counts.push_back(counts_[i].load(std::memory_order_relaxed));
-  }
-  return snapshot;
-}
-
-std::vector<double> Histogram::LatencyBounds() {
-  return {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100};
-}
-
 void MetricsWriter::Begin(std::string_view name, std::string_view help, std::string_view type) {
   if (name_ == name) return;
   name_ = name;
@@ -79,7 +54,7 @@ MetricsWriter& MetricsWriter::Sample(double value, const MetricLabels& labels) {
 }
 
 MetricsWriter& MetricsWriter::Add(std::string_view name, std::string_view help,
-                                  const Histogram::Snapshot& histogram, const MetricLabels& labels) {
+                                  const HistogramCounts& histogram, const MetricLabels& labels) {
   Begin(name, help, "histogram");
   MetricLabels with_bound = labels;
   with_bound.emplace_back("le", "");

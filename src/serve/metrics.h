@@ -1,9 +1,7 @@
-// Figures for Prometheus: its text format (version 0.0.4), and histograms to be filled from any thread.
+// Figures for Prometheus, in its text format (version 0.0.4).
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,27 +13,11 @@ namespace tern::serve {
 
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
-/// Counts of observed values by size. Thread-safe; an observation costs a few atomic additions.
-class Histogram {
- public:
-  /// `bounds`: upper ends of the buckets, ascending; one more holds what is larger than the last.
-  explicit Histogram(std::vector<double> bounds);
-  void Observe(double value);
-
-  struct Snapshot {
-    std::vector<double> bounds = {};
-    std::vector<int64_t> counts = {};  ///< of each bucket by itself; one more than bounds
-    double sum = 0;
-  };
-  Snapshot snapshot() const;
-
-  /// From 1 ms to 100 s: for latencies.
-  static std::vector<double> LatencyBounds();
-
- private:
-  std::vector<double> bounds_;
-  std::unique_ptr<std::atomic<int64_t>[]> counts_;
-  std::atomic<double> sum_{0};
+/// What a histogram (base/histogram.h) holds.
+struct HistogramCounts {
+  std::vector<double> bounds = {};   ///< upper ends of the buckets, ascending
+  std::vector<int64_t> counts = {};  ///< of each bucket by itself; one more than bounds
+  double sum = 0;
 };
 
 /// Writes metrics one after the other. Samples of one name stand together: name it once, then give its
@@ -48,7 +30,7 @@ class MetricsWriter {
   /// A sample of the metric begun last.
   MetricsWriter& Sample(double value, const MetricLabels& labels = {});
   /// A whole histogram; for the same name with other labels, once more with the same help.
-  MetricsWriter& Add(std::string_view name, std::string_view help, const Histogram::Snapshot& histogram,
+  MetricsWriter& Add(std::string_view name, std::string_view help, const HistogramCounts& histogram,
                      const MetricLabels& labels = {});
 
   const std::string& text() const { return text_; }
