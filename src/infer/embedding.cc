@@ -3,7 +3,18 @@
 #include <cmath>
 #include <cstddef>
 
+#include "infer/generator.h"
+
 namespace tern {
+
+std::vector<int32_t> EmbeddingText(const std::vector<int32_t>& text, const Tokenizer& tokenizer) {
+  std::vector<int32_t> twice = {FirstToken(tokenizer)};
+  twice.insert(twice.end(), text.begin(), text.end());
+  const std::vector<int32_t> between = tokenizer.Encode(" ");
+  twice.insert(twice.end(), between.begin(), between.end());
+  twice.insert(twice.end(), text.begin(), text.end());
+  return twice;
+}
 
 void EmbeddingPool::Add(std::span<const float> hidden) {
   for (size_t row = 0; row < hidden.size(); row += sum_.size(), ++tokens_) {

@@ -6,8 +6,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "text/tokenizer.h"
 
 namespace tern {
+
+/// What is read for the embedding of a text: the text twice. Its vector is made of the second reading, in
+/// which every token knows the whole text; those are the last text.size() tokens.
+std::vector<int32_t> EmbeddingText(const std::vector<int32_t>& text, const Tokenizer& tokenizer);
 
 /// Gathers the hidden vectors of a text's tokens (Model::Forward's `hidden`). Not thread-safe.
 class EmbeddingPool {

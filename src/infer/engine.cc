@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "infer/embedding.h"
 #include "infer/engine_loop.h"
 #include "infer/stop_strings.h"
 
@@ -89,10 +90,11 @@ Result<Engine::Ticket> Engine::Embed(std::string owner, std::vector<int32_t> tok
                                      std::function<void(EmbeddingResult)> done) {
   if (!done) return InvalidArgument("an embedding needs somebody to take it");
   if (tokens.empty()) return InvalidArgument("a text to embed needs at least one token");
-  for (const int32_t token : tokens) TERN_RETURN_IF_ERROR(CheckToken("token", token, model()));
   auto task = std::make_shared<EngineTask>();
   task->request = {.owner = std::move(owner), .cache = false};
-  task->text = std::move(tokens);
+  task->text = EmbeddingText(tokens, tokenizer());
+  task->pooled = static_cast<int64_t>(tokens.size());
+  for (const int32_t token : task->text) TERN_RETURN_IF_ERROR(CheckToken("token", token, model()));
   task->embedded = std::move(done);
   return loop_->Submit(std::move(task));
 }

@@ -359,7 +359,7 @@ void Engine::Loop::FinishEmbedding(const PromptReader& prompt) {
   const EngineTask& task = *prompt.task();
   Result<std::vector<float>> vector = prompt.Embedding();
   if (vector.ok()) {
-    Tell(task, [&] { task.embedded({.vector = std::move(*vector), .tokens = prompt.position()}); });
+    Tell(task, [&] { task.embedded({.vector = std::move(*vector), .tokens = task.pooled}); });
   } else {
     EndChoice(task, {.status = vector.status()});
   }

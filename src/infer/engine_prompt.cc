@@ -47,6 +47,11 @@ std::span<const int32_t> PromptReader::NextPiece() const {
   return std::span(task_->text).subspan(static_cast<size_t>(position_), static_cast<size_t>(end - position_));
 }
 
+/// How many of the tokens before `end` make the embedding; not positive: none.
+int64_t PromptReader::Pooled(int64_t end) const {
+  return end - (static_cast<int64_t>(task_->text.size()) - task_->pooled);
+}
+
 PromptReader::Rows PromptReader::AddTo(Batch* batch) {
   const std::span<const int32_t> piece = NextPiece();
   const auto size = static_cast<int64_t>(piece.size());
@@ -54,7 +59,7 @@ PromptReader::Rows PromptReader::AddTo(Batch* batch) {
   Rows rows;
   Logits wanted = Logits::kNone;
   if (task_->embeds()) {
-    rows.hidden = size;
+    rows.hidden = Pooled(position_ + size) > 0 ? size : 0;
   } else if (task_->request.prompt_logprobs) {
     wanted = Logits::kAll;
     rows.logits = size;
@@ -67,7 +72,11 @@ PromptReader::Rows PromptReader::AddTo(Batch* batch) {
 }
 
 void PromptReader::Took(std::span<const float> logits, std::span<const float> hidden) {
-  if (pool_) pool_->Add(hidden);
+  if (!hidden.empty()) {
+    const auto size = static_cast<int64_t>(NextPiece().size());
+    const int64_t pooled = std::min(size, Pooled(position_ + size));
+    pool_->Add(hidden.last(hidden.size() / static_cast<size_t>(size) * static_cast<size_t>(pooled)));
+  }
   if (task_->request.prompt_logprobs) Report(logits);
   position_ += static_cast<int64_t>(NextPiece().size());
   if (done() && !logits.empty()) last_logits_ = logits.last(static_cast<size_t>(vocab_));

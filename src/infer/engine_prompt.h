@@ -59,6 +59,7 @@ class PromptReader {
   std::vector<TokenReport> TakeReports() { return std::move(reports_); }
 
  private:
+  int64_t Pooled(int64_t end) const;
   void Report(std::span<const float> rows);
 
   std::shared_ptr<EngineTask> task_;

@@ -16,7 +16,10 @@ namespace tern {
 struct EngineTask {
   Engine::Ticket ticket = 0;
   EngineRequest request;
-  std::vector<int32_t> text;  ///< all tokens before the answer: those of request.from, then the prompt
+  /// All tokens before the answer: those of request.from, then the prompt. Of an embedding: what is read for
+  /// it.
+  std::vector<int32_t> text;
+  int64_t pooled = 0;  ///< of an embedding: its vector is made of so many tokens at the end
   std::shared_ptr<EngineListener> listener;
   std::function<void(EmbeddingResult)> embedded;
   Clock::time_point submitted = Clock::now();

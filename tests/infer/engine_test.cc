@@ -585,18 +585,22 @@ TEST_F(EngineTest, EmbedsTextsInAnyCompany) {
     ASSERT_TRUE(result.status.ok()) << result.status.message();
     EXPECT_EQ(result.tokens, static_cast<int64_t>(length));
 
+    // The text twice; the vector is made of the second time.
+    const std::vector<int32_t> twice = EmbeddingText(text, *tokenizer_);
+    ASSERT_GT(twice.size(), 2 * length);
     State state = model_->NewState();
     Workspace workspace;
-    std::vector<float> logits, hidden;
-    EmbeddingPool pool(model_->config().width);
-    for (size_t read = 0; read < length; read += kPiece) {
+    std::vector<float> logits, hidden, all;
+    for (size_t read = 0; read < twice.size(); read += kPiece) {
       Batch batch;
-      const auto piece = std::span(text).subspan(read, std::min<size_t>(kPiece, length - read));
+      const auto piece = std::span(twice).subspan(read, std::min<size_t>(kPiece, twice.size() - read));
       batch.Add(piece, &state, Logits::kLast, /*hidden=*/true);
       ASSERT_TRUE(model_->Forward(batch, workspace, &logits, &hidden).ok());
-      ASSERT_EQ(hidden.size(), piece.size() * 32);
-      pool.Add(hidden);
+      all.insert(all.end(), hidden.begin(), hidden.end());
     }
+    ASSERT_EQ(all.size(), twice.size() * 32);
+    EmbeddingPool pool(model_->config().width);
+    pool.Add(std::span(all).last(length * 32));
     auto expected = pool.Vector();
     ASSERT_TRUE(expected.ok());
     EXPECT_EQ(result.vector, *expected);
