@@ -78,6 +78,7 @@ class StateCache {
   /// model and for texts that are not UTF-8 (with a folder).
   virtual Result<StateInfo> Save(std::string_view owner, std::shared_ptr<const KeptState> state,
                                  std::string parent, std::string note) = 0;
+  /// In the order they were made.
   virtual std::vector<StateInfo> List(std::string_view owner) = 0;
   /// kNotFound for unknown ids and for those of other owners alike.
   virtual Result<StateInfo> Info(std::string_view owner, std::string_view id) = 0;
