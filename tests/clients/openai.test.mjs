@@ -104,7 +104,7 @@ test('log-probabilities of a chat', async () => {
   const answer = await client.chat.completions.create(
     { model: await model(), messages: say('Once'), max_tokens: 4, logprobs: true, top_logprobs: 3, temperature: 0 });
   const { content } = answer.choices[0].logprobs;
-  assert.equal(content.length, 4);
+  assert.equal(content.length, answer.usage.completion_tokens);
   for (const token of content) {
     assert.equal(token.top_logprobs.length, 3);
     assert.equal(token.top_logprobs[0].token, token.token);
