@@ -444,6 +444,15 @@ TEST_F(EngineTest, GoesOnFromKeptBeginningsBitForBit) {
   EXPECT_EQ(cache->Kept().size(), kept);
 }
 
+TEST_F(EngineTest, KeepsTheLastBorderWhereTheEndWillNotComeAgain) {
+  const auto cache = std::make_shared<ListCache>();
+  const auto engine = Make({}, cache);
+  EngineRequest request{.prompt = Prompt(5 * kPiece + 3, 1), .sampling = ascii_, .keep_before_end = true};
+  request.generate.max_tokens = 1;
+  Submit(*engine, request)->WaitOk();
+  EXPECT_THAT(cache->Kept(), ElementsAre(5 * kPiece, 5 * kPiece + 3, 5 * kPiece + 4));
+}
+
 TEST_F(EngineTest, ReadsACommonBeginningOfPromptsOnce) {
   for (const bool cancel_first : {false, true}) {
     SCOPED_TRACE(cancel_first);
