@@ -55,6 +55,41 @@ float Largest(std::span<const float> values) {
   return FromOrderedBits(largest);
 }
 
+/// Whether every token may come, as probable as the model says.
+bool Unfiltered(const SamplingOptions& options) {
+  return options.temperature == 1 && options.mirostat == 0 && options.typical_p >= 1 && options.min_p <= 0 &&
+         options.top_p >= 1 && options.top_k == 0;
+}
+
+/// The token at which the running sum of the weights passes `point`; one without weight never. Blocks are summed first, in
+/// lanes: one by one the additions wait for each other.
+size_t TokenAt(std::span<const float> weights, double point) {
+  constexpr size_t kLanes = 8, kBlock = 512;
+  double before = 0;  // weighs what lies before the block
+  size_t begin = 0;
+  for (; begin + kBlock < weights.size(); begin += kBlock) {
+    double lanes[kLanes] = {};
+    for (size_t i = 0; i < kBlock; i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += weights[begin + i + lane];
+    }
+    double sum = 0;
+    for (const double lane : lanes) sum += lane;
+    if (before + sum > point) break;
+    before += sum;
+  }
+  size_t chosen = weights.size();
+  for (size_t i = begin; i < weights.size(); ++i) {
+    if (weights[i] == 0) continue;
+    chosen = i;
+    before += weights[i];
+    if (before > point) return chosen;
+  }
+  if (chosen < weights.size()) return chosen;
+  // Rounding has led past the last weight.
+  for (chosen = begin; chosen > 0 && weights[chosen - 1] == 0;) --chosen;
+  return chosen - 1;
+}
+
 }  // namespace
 
 SharedTokens UncountedTokens(const Tokenizer& tokenizer) {
@@ -79,7 +114,16 @@ Sampler::Sampler(SamplingOptions options, SharedTokens uncounted)
       uncounted_(std::move(uncounted)),
       mirostat_mu_(2.0 * static_cast<double>(options_.mirostat_tau)) {}
 
+Result<int32_t> Sampler::SampleAll(std::span<const float> logits) {
+  SamplerScratch& scratch = SamplerScratch::OfThisThread();
+  TERN_ASSIGN_OR_RETURN(const Adjusted adjusted, AdjustedLogits(logits));
+  const std::span<float> weights = Take(&scratch.weights, logits.size());
+  const double total = Exponentials(adjusted.logits, adjusted.top, weights);
+  return static_cast<int32_t>(TokenAt(weights, random_.Uniform() * total));
+}
+
 Result<int32_t> Sampler::Sample(std::span<const float> logits) {
+  if (Unfiltered(options_)) return SampleAll(logits);
   TERN_ASSIGN_OR_RETURN(const Choices choices, Choose(logits));
   if (options_.temperature == 0) return choices.candidates.front().token;
   const double point = random_.Uniform() * choices.total;
@@ -135,17 +179,22 @@ Status Sampler::Adjust(std::span<float> logits) const {
   return OkStatus();
 }
 
-Result<Choices> Sampler::Choose(std::span<const float> logits) const {
+Result<Sampler::Adjusted> Sampler::AdjustedLogits(std::span<const float> logits) const {
   TERN_RETURN_IF_ERROR(valid_);
   TERN_RETURN_IF_ERROR(CheckLogits(logits));
-  SamplerScratch& scratch = SamplerScratch::OfThisThread();
-  const std::span<float> adjusted = Take(&scratch.logits, logits.size());
+  const std::span<float> adjusted = Take(&SamplerScratch::OfThisThread().logits, logits.size());
   std::copy(logits.begin(), logits.end(), adjusted.begin());
   TERN_RETURN_IF_ERROR(Adjust(adjusted));
   const float top = Largest(adjusted);
   if (top == kInfinity) return InvalidArgument("cannot sample: a bias or penalty drove a logit to +inf");
   if (top == -kInfinity) return InvalidArgument("cannot sample: every token is banned or impossible");
+  return Adjusted{adjusted, top};
+}
 
+Result<Choices> Sampler::Choose(std::span<const float> logits) const {
+  TERN_ASSIGN_OR_RETURN(const auto all, AdjustedLogits(logits));
+  const auto& [adjusted, top] = all;
+  SamplerScratch& scratch = SamplerScratch::OfThisThread();
   if (options_.temperature != 0) return Truncate(adjusted, top, options_, mirostat_mu_, &scratch);
   const auto first = std::find(adjusted.begin(), adjusted.end(), top);
   Choices greedy;

@@ -88,7 +88,15 @@ class Sampler {
   void set_place(const Place& place);
 
  private:
+  /// With bias, bans and penalties; the largest of them. They lie in the thread's buffers.
+  struct Adjusted {
+    std::span<const float> logits;
+    float top;
+  };
+  Result<Adjusted> AdjustedLogits(std::span<const float> logits) const;
   Status Adjust(std::span<float> logits) const;
+  /// Sample where nothing is filtered: no list of candidates, which would be the whole vocabulary.
+  Result<int32_t> SampleAll(std::span<const float> logits);
   /// The choices lie in the thread's buffers: valid until its next choice.
   Result<Choices> Choose(std::span<const float> logits) const;
 

@@ -246,6 +246,19 @@ TEST(SamplerDraws, FitTheReferenceWithPenalties) {
   }
 }
 
+/// Large vocabularies are walked in blocks; here one of them, and the end, can never come.
+TEST(SamplerDraws, FitTheReferenceOverManyBlocks) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    auto logits = RandomLogits(seed, 2500, 1.2, 0);
+    std::fill(logits.begin() + 500, logits.begin() + 1100, -INFINITY);
+    std::fill(logits.begin() + 2300, logits.end(), -INFINITY);
+    SamplingOptions options = Plain();
+    options.seed = seed;
+    EXPECT_LT(Excess(Draw(Sampler(options), logits), SamplerReference()(logits, options)), 0);
+  }
+}
+
 /// The chi-squared test itself must be able to tell neighbours apart.
 TEST(SamplerDraws, DoNotFitANeighbouringDistribution) {
   SamplingOptions options = Plain();
