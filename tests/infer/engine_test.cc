@@ -214,8 +214,9 @@ TEST_F(EngineTest, AFloodOfOneOwnerDoesNotKeepOutAnother) {
   }
   all_there.count_down();
   for (auto& recorder : recorders) recorder->WaitOk();
-  // The first two may be in the batch before the other owner comes.
-  EXPECT_LE(std::find(order.begin(), order.end(), "one") - order.begin(), 2);
+  // The first two may be in the batch before the other owner comes; if they end together, nobody has a place and the first
+  // that becomes free goes by arrival.
+  EXPECT_LE(std::find(order.begin(), order.end(), "one") - order.begin(), 3);
 }
 
 TEST_F(EngineTest, CancelsWhatWaitsIsReadOrIsWritten) {
