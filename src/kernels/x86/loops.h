@@ -4,7 +4,10 @@
 namespace tern::kernels {
 namespace {
 
-#if defined(__clang__)
+#if defined(TERN_NO_UNROLL)
+#define TERN_UNROLL
+#define TERN_UNROLL_ALL
+#elif defined(__clang__)
 #define TERN_UNROLL _Pragma("unroll")
 #define TERN_UNROLL_ALL _Pragma("unroll")
 #else
