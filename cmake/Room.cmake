@@ -13,6 +13,14 @@ function(tern_room name)
   target_link_libraries(tern_${name} PUBLIC ${ROOM_USES} ${ROOM_LINKS})
 endfunction()
 
+# Headers that most files of a target include, read once in the builds with sanitizers (Clang's): half of the time that a
+# small file takes to compile. With ccache they would be in the way.
+function(tern_precompile target)
+  if(TERN_SANITIZE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
 # tern_room_test(formats): every tests/formats/*_test.cc in one program, each test a ctest entry.
 function(tern_room_test name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cc)
@@ -27,5 +35,6 @@ function(tern_room_test name)
     target_compile_options(tern_${name}_test PRIVATE -O0)
   endif()
   target_link_libraries(tern_${name}_test PRIVATE ${ARGN} tern_testing GTest::gtest GTest::gmock)
+  tern_precompile(tern_${name}_test <gtest/gtest.h> <gmock/gmock.h> <nlohmann/json.hpp>)
   gtest_discover_tests(tern_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
 endfunction()
