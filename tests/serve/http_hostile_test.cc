@@ -186,7 +186,7 @@ TEST(HttpHostile, ClientsThatDoNotReadAreCutOff) {
   Client client = server.Connect(4096);
   client.Send(TestServer::Get("/endless"));
   ASSERT_TRUE(server.ended.Reaches(1));
-  EXPECT_EQ(server.told_gone.count(), 1);
+  EXPECT_TRUE(server.told_gone.Reaches(1));
   EXPECT_EQ(server->stats().timeouts, 1);
   ExpectAlive(server);
 }
@@ -198,8 +198,9 @@ TEST(HttpHostile, AnswersThatTakeForeverAreEnded) {
   Client client = server.Connect();
   client.Send(TestServer::Post("/wait", "x"));
   EXPECT_TRUE(client.IsClosed());
-  EXPECT_EQ(server.told_gone.count(), 1);
-  EXPECT_EQ(server.ended.count(), 1);
+  // The client may see the end before the handler has come to its own.
+  EXPECT_TRUE(server.told_gone.Reaches(1));
+  EXPECT_TRUE(server.ended.Reaches(1));
 }
 
 TEST(HttpHostile, ClientsThatVanishAreNoticed) {
@@ -219,7 +220,7 @@ TEST(HttpHostile, ClientsThatVanishAreNoticed) {
     EXPECT_TRUE(server.ended.Reaches(expected));
     server.Connect().Send("GET /hello HTT");  // and half a request
   }
-  EXPECT_EQ(server.told_gone.count(), expected);
+  EXPECT_TRUE(server.told_gone.Reaches(expected));
   ExpectAlive(server);
 }
 

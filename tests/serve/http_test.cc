@@ -339,7 +339,7 @@ TEST(HttpStop, LetsAnswersEndAndClosesIdleConnections) {
   Client idle = server.Connect();
   EXPECT_EQ(idle.Ask(TestServer::Get("/hello")).status, 200);
   Client busy = server.Connect();
-  busy.Send(TestServer::Get("/soon/300"));
+  busy.Send(TestServer::Get("/soon/1500"));
   ASSERT_TRUE(server.waiting.Reaches(1));
   std::thread stopper([&] { server->Stop(milliseconds(20'000)); });
   EXPECT_TRUE(idle.IsClosed());
@@ -359,8 +359,8 @@ TEST(HttpStop, EndsWhatTakesTooLong) {
   client.Send(TestServer::Post("/wait", "x"));
   ASSERT_TRUE(server.waiting.Reaches(1));
   server->Stop(milliseconds(50));
-  EXPECT_EQ(server.told_gone.count(), 1);
-  EXPECT_EQ(server.ended.count(), 1);
+  EXPECT_TRUE(server.told_gone.Reaches(1));
+  EXPECT_TRUE(server.ended.Reaches(1));
   EXPECT_TRUE(client.IsClosed());
 }
 
