@@ -141,21 +141,29 @@ void LaidOutKernel(State& state, const KernelTable& table, DType type, const Lai
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(weights.size()));
 }
 
-/// Many tokens of one sequence in bf16.
+/// Many tokens of one sequence in bf16; quantised weights are packed.
 void Bf16Kernel(State& state, const KernelTable& table, DType type) {
-  const int64_t T = state.range(0), count = T / kMostBf16Tokens;
+  const int64_t T = state.range(0), most = table.bf16->most_tokens, count = (T + most - 1) / most;
   const auto p = MakeProduct(type, kSide, kSide, T, 1);
-  const size_t bytes = static_cast<size_t>(kMostBf16Tokens * kSide) * 2;
+  MatrixView w = p->jobs.front().w;
+  std::vector<std::byte> packed(static_cast<size_t>(Packable(type) ? PackedBytes(type, kSide, kSide) : 0));
+  if (Packable(type)) {
+    Pack(w, 0, kSide / kGroupRows, packed.data());
+    w.data = packed.data();
+    w.layout = Layout::kPacked;
+  }
+  const auto bytes = static_cast<size_t>(table.bf16->tile_bytes(kSide, static_cast<int>(most)) + 63) / 64 * 64;
   std::vector<std::byte> x(bytes * static_cast<size_t>(count));
   std::vector<PackedTile> tiles;
   for (int64_t i = 0; i < count; ++i) {
+    const int64_t t0 = T * i / count;
+    const auto tokens = static_cast<int>(T * (i + 1) / count - t0);
     std::byte* at = x.data() + static_cast<size_t>(i) * bytes;
-    table.bf16_tile(p->x.data() + i * kMostBf16Tokens * kSide, kSide, kSide, kMostBf16Tokens, at);
-    tiles.push_back({.w = p->jobs.front().w, .x = at, .tokens = kMostBf16Tokens,
-                     .y = p->y.data() + i * kMostBf16Tokens * kSide, .y_stride = kSide, .bf16 = true});
+    table.bf16->tile(p->x.data() + t0 * kSide, kSide, kSide, tokens, at);
+    tiles.push_back({.w = w, .x = at, .tokens = tokens, .y = p->y.data() + t0 * kSide, .y_stride = kSide, .bf16 = true});
   }
   for (auto _ : state) {
-    table.bf16_matmul(tiles.data(), count, 0, kSide);
+    table.bf16->matmul(tiles.data(), count, 0, kSide);
     benchmark::ClobberMemory();
   }
   state.counters["FLOPS"] = Counter(static_cast<double>(2 * kSide * kSide * T), Counter::kIsIterationInvariantRate);
@@ -240,11 +248,10 @@ void RegisterLevel(const KernelTable& table) {
       for (int64_t T : {1, 4, 8, 16}) b->Arg(T);
     }
   }
-  for (DType type : {DType::kF16, DType::kBF16}) {
-    if (table.bf16_matmul == nullptr) break;
-    add("bf16/" + std::string(tern::Name(type)), [&table, type](State& s) { Bf16Kernel(s, table, type); })
-        ->Arg(24)
-        ->Arg(264);
+  for (DType type : {DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_K}) {
+    if (table.bf16 == nullptr || (Packable(type) && table.bf16->least_quantised == 0)) continue;
+    auto* b = add("bf16/" + std::string(tern::Name(type)), [&table, type](State& s) { Bf16Kernel(s, table, type); });
+    for (int64_t T : {24, 264, 512}) b->Arg(T);
   }
   add("wkv4", [&table](State& s) { Wkv4Kernel(s, table); })->Arg(1)->Arg(256);
   add("wkv6", [&table](State& s) { Wkv6Kernel(s, table); })->Arg(1)->Arg(256);
@@ -258,7 +265,7 @@ void RegisterLevel(const KernelTable& table) {
 
 const bool g_registered = [] {
   benchmark::RegisterBenchmark("read_memory", ReadMemory)->Arg(1)->Arg(2)->UseRealTime();
-  for (Level level : {Level::kRef, Level::kAvx2, Level::kAvx512}) {
+  for (Level level : {Level::kRef, Level::kAvx2, Level::kAvx512, Level::kAmx}) {
     if (const KernelTable* table = KernelsOf(level)) RegisterLevel(*table);
   }
   for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {

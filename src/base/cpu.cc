@@ -6,8 +6,29 @@
 
 #include "base/parallel.h"
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace tern {
 namespace {
+
+#if defined(__x86_64__)
+/// Whether the operating system saves AMX's tiles and lets this process use them.
+bool TilesAllowed() {
+  unsigned low = 0, high = 0;  // XCR0: what the operating system saves; bits 17 and 18 are the tiles'
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  constexpr unsigned kTiles = 3u << 17;
+  if ((low & kTiles) != kTiles) return false;
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 CpuFeatures Detect() {
   CpuFeatures f;
@@ -24,8 +45,10 @@ CpuFeatures Detect() {
   eax = 7;
   ecx = 0;
   __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  f.amx_bf16 = f.avx512 && ((edx >> 22) & 1) && ((edx >> 24) & 1);
-  f.amx_int8 = f.avx512 && ((edx >> 25) & 1) && ((edx >> 24) & 1);
+  // (With AVX-512 in use, the processor has XGETBV.)
+  const bool tiles = f.avx512 && ((edx >> 24) & 1) && TilesAllowed();
+  f.amx_bf16 = tiles && ((edx >> 22) & 1);
+  f.amx_int8 = tiles && ((edx >> 25) & 1);
   // F16C has been in every processor with AVX2.
 #endif
   return f;

@@ -8,11 +8,6 @@
 #include <cstring>
 #include <fstream>
 
-#if defined(__x86_64__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/parallel.h"
@@ -159,13 +154,6 @@ static_assert(sizeof(TileConfig) == 64);
 __attribute__((target("amx-tile,amx-bf16"))) void Bf16Amx(int64_t turns) { TERN_LOOP_TILES("tdpbf16ps"); }
 __attribute__((target("amx-tile,amx-int8"))) void Int8Amx(int64_t turns) { TERN_LOOP_TILES("tdpbusd"); }
 
-/// Linux gives the tiles only to a process that asks for them.
-bool TilesAllowed() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  static const bool allowed = ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  return allowed;
-}
-
 #endif  // __x86_64__
 
 }  // namespace
@@ -209,12 +197,12 @@ std::vector<PeakLoop> PeakLoops() {
     loops.push_back({Arithmetic::kFp32, "vfmadd231ps, 256 bits", 12 * 2 * 8, Fp32Avx2});
   }
   constexpr double kTile = 4 * 2 * 16 * 16;  // four products of 16 × 16 sums
-  if (cpu.amx_bf16 && TilesAllowed()) {
+  if (cpu.amx_bf16) {
     loops.push_back({Arithmetic::kBf16, "tdpbf16ps", kTile * 32, Bf16Amx});
   } else if (cpu.avx512_bf16) {
     loops.push_back({Arithmetic::kBf16, "vdpbf16ps, 512 bits", 24 * 2 * 32, Bf16Avx512});
   }
-  if (cpu.amx_int8 && TilesAllowed()) {
+  if (cpu.amx_int8) {
     loops.push_back({Arithmetic::kInt8, "tdpbusd", kTile * 64, Int8Amx});
   } else if (cpu.avx512_vnni) {
     loops.push_back({Arithmetic::kInt8, "vpdpbusd, 512 bits", 24 * 2 * 64, Int8Avx512});

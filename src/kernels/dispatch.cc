@@ -49,14 +49,16 @@ struct Chunk {
   int64_t row0, row1;
 };
 
-/// The rows per chunk depend on the shapes alone. `bf16`: of rows of tokens that are multiplied in bf16.
-int64_t RowsPerChunk(const MatMulJob& job, bool bf16) {
+/// The rows per chunk depend on the shapes alone. `bf16`: what multiplies some of the tokens in bf16, if anything does.
+int64_t RowsPerChunk(const MatMulJob& job, const Bf16Products* bf16) {
   const auto row_bytes =
       static_cast<int64_t>(RowBytes(job.w.dtype, static_cast<uint64_t>(job.w.cols)).value_or(1));
   if (job.w.layout == Layout::kColumns) {
     // One token reads whole groups, in long pieces; with many, arithmetic dominates and shorter chunks end together.
     return job.T == 1 ? ColumnGroupRows(job.w.dtype, job.w.rows) : kStripRows;
   }
+  // Rows that share what is read of x, as far as there are enough of them for many threads.
+  if (bf16 != nullptr) return std::clamp(job.w.rows / 32 / kBf16Rows * kBf16Rows, kBf16Rows, bf16->most_rows);
   if (job.w.layout == Layout::kPacked) {
     // Every token makes the bytes take longer, up to where the chunk's weights should stay in the second-level cache
     // while all tiles pass them.
@@ -65,7 +67,6 @@ int64_t RowsPerChunk(const MatMulJob& job, bool bf16) {
     const int64_t least = job.w.rows >= 8192 ? 4 * kGroupRows : kGroupRows;
     return std::clamp<int64_t>(kChunkBytes / std::max<int64_t>(1, cost) / kGroupRows * kGroupRows, least, 1024);
   }
-  if (bf16) return kBf16Rows;
   // With many tokens the arithmetic dominates: count it as well, so that chunks stay short in time.
   const int64_t cost = row_bytes * std::max<int64_t>(1, job.T / 4);
   // Every chunk reads all of x: with many tokens, it should be worth that, if there are rows enough to
@@ -77,10 +78,18 @@ int64_t RowsPerChunk(const MatMulJob& job, bool bf16) {
 /// Whether a job's activations are quantised, and not taken as floats (layout kColumns has both).
 bool TakesIntegers(const MatrixView& w) { return w.layout != Layout::kRows && Packable(w.dtype); }
 
-/// Whether a job's rows `many` are multiplied in bf16 at this level.
-bool TakesBf16(const KernelTable& kernels, const MatMulJob& job) {
-  return kernels.bf16_matmul != nullptr && !job.many.empty() && job.w.layout != Layout::kPacked &&
-         (job.w.dtype == DType::kF16 || job.w.dtype == DType::kBF16);
+/// Whether rows of a sequence with so many tokens are multiplied in bf16.
+bool TakesBf16(const Bf16Products* bf16, const MatrixView& w, int64_t tokens) {
+  if (bf16 == nullptr) return false;
+  if (TakesIntegers(w)) return bf16->least_quantised != 0 && tokens >= bf16->least_quantised;
+  return w.dtype == DType::kF16 || w.dtype == DType::kBF16;
+}
+/// What multiplies some of a job's rows in bf16, or null.
+const Bf16Products* Bf16Of(const KernelTable& kernels, const MatMulJob& job) {
+  const bool any = std::any_of(job.many.begin(), job.many.end(), [&](const RowRange& range) {
+    return TakesBf16(kernels.bf16, job.w, range.end - range.begin);
+  });
+  return any ? kernels.bf16 : nullptr;
 }
 
 /// The activations of the jobs in one call, but for those that plain rows of weights take as they are: cut into tiles, and
@@ -93,7 +102,8 @@ class PackedInputs {
     plain_.clear();
     first_plain_.clear();
     jobs_ = jobs;
-    Plan(kernels);
+    bf16_ = kernels.bf16;
+    Plan();
     int64_t floats = 0;
     for (const PackedTile& tile : tiles_) floats += tile.tokens * tile.w.cols;
     const auto quantise = [&](int64_t begin, int64_t end) {
@@ -133,19 +143,18 @@ class PackedInputs {
 
   size_t IndexOf(const MatMulJob& job) const { return static_cast<size_t>(&job - jobs_.data()); }
 
-  void Plan(const KernelTable& kernels) {
+  void Plan() {
     sources_.clear();
     bytes_ = 0;
     for (const MatMulJob& job : jobs_) {
       first_tile_.push_back(tiles_.size());
       first_plain_.push_back(plain_.size());
       int64_t t = 0;
-      if (TakesBf16(kernels, job)) {
-        for (const RowRange& range : job.many) {
-          PlanRows(job, t, range.begin);
-          CutIntoTiles(job, range.begin, range.end, kMostBf16Tokens, true);
-          t = range.end;
-        }
+      for (const RowRange& range : job.many) {
+        if (!TakesBf16(bf16_, job.w, range.end - range.begin)) continue;
+        PlanRows(job, t, range.begin);
+        CutIntoTiles(job, range.begin, range.end, bf16_->most_tokens, true);
+        t = range.end;
       }
       PlanRows(job, t, job.T);
     }
@@ -187,23 +196,26 @@ class PackedInputs {
     }
   }
 
-  static size_t TileBytes(const PackedTile& tile) {
-    const auto bf16 = static_cast<size_t>(Bf16TileTokens(tile.tokens) * ((tile.w.cols + 1) / 2) * 4);
-    const auto floats = static_cast<size_t>(ColumnTileTokens(tile.tokens) * tile.w.cols) * sizeof(float);
-    if (tile.bf16) return tile.w.layout == Layout::kColumns ? std::max(bf16, floats) : bf16;  // see FillTile
-    if (!TakesIntegers(tile.w)) return floats;
+  /// Of a tile in numbers of other kinds than bf16.
+  static size_t ExactBytes(const PackedTile& tile) {
+    if (!TakesIntegers(tile.w)) return static_cast<size_t>(ColumnTileTokens(tile.tokens) * tile.w.cols) * sizeof(float);
     return static_cast<size_t>(TileTokens(tile.tokens) * kTokenBlockBytes * (tile.w.cols / kPackedBlock));
+  }
+  size_t TileBytes(const PackedTile& tile) const {
+    if (!tile.bf16) return ExactBytes(tile);
+    const auto bytes = static_cast<size_t>(bf16_->tile_bytes(tile.w.cols, tile.tokens));
+    return tile.w.layout == Layout::kColumns ? std::max(bytes, ExactBytes(tile)) : bytes;  // see FillTile
   }
 
   void FillTile(const KernelTable& kernels, const Source& source) {
     PackedTile& tile = tiles_[source.tile];
     if (tile.bf16 && tile.w.layout == Layout::kColumns) {
-      // Mostly zeros: fewer columns in fp32 are less than all of them in bf16.
+      // Mostly zeros: each token's own columns are less than all of them in bf16. (TokenByToken says so too then.)
       tile.nonzeros = CountNonZeros(source, tile);
-      tile.bf16 = !TokenByToken(tile);
+      tile.bf16 = tile.nonzeros * bf16_->sparse_cost > tile.w.cols;
     }
     if (tile.bf16) {
-      kernels.bf16_tile(source.x, source.x_stride, tile.w.cols, tile.tokens, const_cast<std::byte*>(tile.x));
+      bf16_->tile(source.x, source.x_stride, tile.w.cols, tile.tokens, const_cast<std::byte*>(tile.x));
       return;
     }
     if (TakesIntegers(tile.w)) {
@@ -243,7 +255,7 @@ class PackedInputs {
     const PackedTile& tile = tiles_[source.tile];
     auto* x = const_cast<std::byte*>(tile.x);
     const int T = TileTokens(tile.tokens);
-    if (T > tile.tokens) std::memset(x, 0, TileBytes(tile));
+    if (T > tile.tokens) std::memset(x, 0, ExactBytes(tile));
     for (int t = 0; t < tile.tokens; ++t) {
       kernels.quantise_token(source.x + t * source.x_stride, tile.w.cols, x, T, t);
     }
@@ -251,6 +263,7 @@ class PackedInputs {
 
   static constexpr size_t kAlignment = 64;
   std::span<const MatMulJob> jobs_;
+  const Bf16Products* bf16_ = nullptr;
   std::vector<PackedTile> tiles_;
   std::vector<size_t> first_tile_;  ///< per job, and the end
   std::vector<MatMulJob> plain_;
@@ -264,19 +277,23 @@ class PackedInputs {
 void CutIntoChunks(std::span<const MatMulJob> jobs, const KernelTable& kernels, std::vector<Chunk>& chunks) {
   chunks.clear();
   for (const MatMulJob& job : jobs) {
-    const int64_t rows = RowsPerChunk(job, TakesBf16(kernels, job));
+    const int64_t rows = RowsPerChunk(job, Bf16Of(kernels, job));
     for (int64_t row = 0; row < job.w.rows; row += rows)
       chunks.push_back({&job, row, std::min(job.w.rows, row + rows)});
   }
 }
 
-/// Tiles of one matrix in layout kColumns or kRows, some of which may hold bf16.
+/// Tiles of one matrix, some of which may hold bf16.
 void MultiplyTiles(const KernelTable& kernels, std::span<const PackedTile> tiles, int64_t row0, int64_t row1) {
   for (size_t begin = 0, end; begin < tiles.size(); begin = end) {
     for (end = begin + 1; end < tiles.size() && tiles[end].bf16 == tiles[begin].bf16;) ++end;
     const auto count = static_cast<int64_t>(end - begin);
     if (tiles[begin].bf16) {
-      kernels.bf16_matmul(&tiles[begin], count, row0, row1);
+      kernels.bf16->matmul(&tiles[begin], count, row0, row1);
+    } else if (tiles[begin].w.layout == Layout::kPacked) {
+      for (const PackedTile& tile : tiles.subspan(begin, end - begin)) {
+        kernels.packed_matmul(tile, row0 / kGroupRows, (row1 + kGroupRows - 1) / kGroupRows);
+      }
     } else {
       kernels.column_matmul(&tiles[begin], count, row0 / kStripRows, (row1 + kStripRows - 1) / kStripRows);
     }
@@ -309,6 +326,8 @@ const KernelTable* KernelsOf(Level level) {
       return cpu.avx2 ? &Avx2Table() : nullptr;
     case Level::kAvx512:
       return cpu.avx512 ? &Avx512Table() : nullptr;
+    case Level::kAmx:
+      return cpu.amx_bf16 && cpu.avx512_bf16 && cpu.avx512_vnni ? &AmxTable() : nullptr;
 #endif
     default:
       return nullptr;
@@ -328,9 +347,11 @@ Status UseLevel(Level level) {
   const KernelTable* table = KernelsOf(level);
   if (table == nullptr)
     return Unsupported(fmt::format("this processor or build has no {} kernels", Name(level)));
-  g_table.store(table, std::memory_order_release);
+  UseTable(*table);
   return OkStatus();
 }
+
+void UseTable(const KernelTable& table) { g_table.store(&table, std::memory_order_release); }
 
 void MatMul(std::span<const MatMulJob> jobs) {
   const KernelTable& kernels = Kernels();
@@ -345,14 +366,7 @@ void MatMul(std::span<const MatMulJob> jobs) {
     for (int64_t i = begin; i < end; ++i) {
       const Chunk& c = list[static_cast<size_t>(i)];
       for (const MatMulJob& part : inputs.PlainParts(*c.job)) kernels.matmul(part, c.row0, c.row1);
-      const std::span<const PackedTile> tiles = inputs.TilesOf(*c.job);
-      if (c.job->w.layout != Layout::kPacked) {
-        MultiplyTiles(kernels, tiles, c.row0, c.row1);
-        continue;
-      }
-      for (const PackedTile& tile : tiles) {
-        kernels.packed_matmul(tile, c.row0 / kGroupRows, (c.row1 + kGroupRows - 1) / kGroupRows);
-      }
+      MultiplyTiles(kernels, inputs.TilesOf(*c.job), c.row0, c.row1);
     }
   });
 }

@@ -1,8 +1,8 @@
 // The kernels' only public header: what RWKV needs computed, as plain functions over fp32 rows and stored weights.
 //
-// There is one table of function pointers per level (scalar reference, AVX2, AVX-512, later AMX), chosen once at the
+// There is one table of function pointers per level (scalar reference, AVX2, AVX-512, AMX), chosen once at the
 // first call of Kernels(): the best that this processor has, or the one that the environment variable TERN_ISA names
-// (ref, avx2, avx512). Table entries are single-threaded and pure: same input, same bits. Functions that
+// (ref, avx2, avx512, amx). Table entries are single-threaded and pure: same input, same bits. Functions that
 // use several threads (MatMul and its like) stand below the table and cut their work by index only, so that no result
 // depends on the number of threads; and each row of a product is summed in an order that does not depend on the other
 // rows, so that no sequence's result depends on who shares its batch.
@@ -63,7 +63,8 @@ struct MatMulJob {
   float scale = 1.0f;
   SparseReads* reads = nullptr;  ///< where a product with w in layout kColumns adds what it read, if T is 1
   /// Of each sequence that has kManyTokens or more in this call, its rows: in order, not overlapping. At levels with bf16
-  /// products, these round x and F16 or BF16 weights to bf16. A row's result depends on its own sequence's range alone.
+  /// products, these round x and F16 or BF16 weights to bf16; where the level has matrix units, longer ones quantised weights
+  /// besides (Bf16Products). A row's result depends on its own sequence's range alone.
   std::span<const RowRange> many = {};
 };
 
@@ -107,6 +108,24 @@ struct Wkv7Args {
 
 struct PackedTile;  // kernels/packing.h
 
+/// Products in bf16 of the rows MatMulJob::many, as one level has them.
+struct Bf16Products {
+  /// Rows [row0, row1) (row0 a multiple of kBf16Rows; in layout kColumns of kStripRows) of a product of weights in any layout
+  /// (kPacked: quantised, kRows: not) with each of `count` tiles of bf16 activations of the same matrix.
+  void (*matmul)(const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1);
+  /// Writes x [tokens, n], rows x_stride apart, as a tile of bf16 activations, in an order of the level's own.
+  void (*tile)(const float* x, int64_t x_stride, int64_t n, int tokens, std::byte* tile);
+  /// Bytes of a tile.
+  int64_t (*tile_bytes)(int64_t n, int tokens);
+  int64_t most_tokens;      ///< of a tile: kMostTileTokens or less
+  int64_t most_rows;        ///< that one call gains from, a multiple of kBf16Rows
+  /// Tokens of one sequence from which on quantised weights that are packed (layouts kPacked and kColumns) are multiplied in
+  /// bf16 too; 0: never.
+  int64_t least_quantised;
+  /// What a column of layout kColumns costs a single token, as a multiple of what it costs a tile in bf16.
+  int64_t sparse_cost;
+};
+
 /// The single-threaded kernels of one level.
 struct KernelTable {
   Level level;
@@ -118,11 +137,8 @@ struct KernelTable {
   /// Strips [strip0, strip1) of a product with weights in layout kColumns, for each of `count` tiles of the same matrix.
   /// Every level gives the same bits, which are those of packed_matmul for types that can be packed.
   void (*column_matmul)(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
-  /// Rows [row0, row1) (row0 a multiple of kBf16Rows) of a product of F16 or BF16 weights, in layout kRows or kColumns, with
-  /// each of `count` tiles of bf16 activations of the same matrix. Null at levels that have no bf16 products.
-  void (*bf16_matmul)(const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1);
-  /// Writes x [tokens, n], rows x_stride apart, as a tile of bf16 activations. Null where bf16_matmul is.
-  void (*bf16_tile)(const float* x, int64_t x_stride, int64_t n, int tokens, std::byte* tile);
+  /// Null at levels that have no products in bf16.
+  const Bf16Products* bf16;
   /// Writes x [n] (n a multiple of 32) as token t of a tile for T tokens. Every level gives the same bits.
   void (*quantise_token)(const float* x, int64_t n, std::byte* tile, int T, int t);
 

@@ -88,15 +88,13 @@ constexpr int TileTokens(int tokens) { return tokens <= 8 ? tokens : (tokens + 1
 inline constexpr int kMostColumnTileTokens = 12;
 constexpr int ColumnTileTokens(int tokens) { return tokens == 1 ? 1 : (tokens + 1) / 2 * 2; }
 
-/// Products in bf16 take tiles of pairs of columns: x[(cols + 1) / 2][Bf16TileTokens(tokens)][2], a zero after an odd last.
+/// Products in bf16 take tiles in an order of their level's own (Bf16Products in ops.h).
 inline constexpr int64_t kBf16Rows = 32;  ///< of weights that they take at once
-inline constexpr int kMostBf16Tokens = 12;
-constexpr int Bf16TileTokens(int tokens) { return tokens <= 8 ? 8 : (tokens + 1) / 2 * 2; }
 
 /// y[t, o] = scale · Σ_i w[o, i] · x[t, i] for the tokens of one tile.
 struct PackedTile {
-  MatrixView w;                  ///< layout kPacked or kColumns; for bf16 kRows or kColumns
-  const std::byte* x = nullptr;  ///< a tile for TileTokens(tokens), ColumnTileTokens(tokens) or Bf16TileTokens(tokens)
+  MatrixView w;                  ///< layout kPacked or kColumns; for bf16 any
+  const std::byte* x = nullptr;  ///< a tile for TileTokens(tokens) or ColumnTileTokens(tokens), or of bf16
   int tokens = 0;                ///< 1 … kMostTileTokens
   float* y = nullptr;            ///< [tokens, rows], rows y_stride apart
   int64_t y_stride = 0;

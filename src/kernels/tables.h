@@ -14,8 +14,13 @@ void VnniPackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1);
 void VnniColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
 void VnniQuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t);
 /// And BF16.
-void Bf16MatMul(const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1);
-void Bf16Tile(const float* x, int64_t x_stride, int64_t n, int tokens, std::byte* tile);
+const Bf16Products& Avx512Bf16();
+/// Avx512Table with products in AMX's tiles, which take VNNI and BF16 for granted.
+const KernelTable& AmxTable();
+
+/// Makes a table the one in use, whether or not this processor has its instructions: for tests that carry these out
+/// themselves. Not to be called while kernels run.
+void UseTable(const KernelTable& table);
 
 const TrainingTable<float>& RefTraining();
 const TrainingTable<float>& Avx2Training();

@@ -13,6 +13,7 @@ const TrainingTable<float>* TrainingOf(Level level) {
     case Level::kAvx2:
       return &Avx2Training();
     case Level::kAvx512:
+    case Level::kAmx:  // has no training kernels of its own
       return &Avx512Training();
 #endif
     default:
@@ -29,6 +30,7 @@ const OptimizerTable* OptimizerOf(Level level) {
     case Level::kAvx2:
       return &Avx2Optimizer();
     case Level::kAvx512:
+    case Level::kAmx:
       return &Avx512Optimizer();
 #endif
     default:

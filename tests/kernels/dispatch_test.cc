@@ -18,6 +18,7 @@ TEST(Dispatch, TablesAreThoseThatTheProcessorHas) {
 #if defined(__x86_64__)
   EXPECT_EQ(KernelsOf(Level::kAvx2) != nullptr, GetCpuFeatures().avx2);
   EXPECT_EQ(KernelsOf(Level::kAvx512) != nullptr, GetCpuFeatures().avx512);
+  EXPECT_EQ(KernelsOf(Level::kAmx) != nullptr, GetCpuFeatures().amx_bf16);
 #endif
 }
 
@@ -31,7 +32,10 @@ TEST(Dispatch, TablesAreCompleteAndSayTheirLevel) {
                 t->sigmoid && t->tanh && t->silu && t->relu_squared && t->exp_neg_exp && t->decay7 &&
                 t->add && t->mul && t->wkv4 && t->wkv6 && t->wkv7)
         << Name(level);
-    EXPECT_EQ(t->bf16_matmul != nullptr, t->bf16_tile != nullptr) << Name(level);
+    if (t->bf16 == nullptr) continue;
+    EXPECT_TRUE(t->bf16->matmul && t->bf16->tile && t->bf16->tile_bytes) << Name(level);
+    EXPECT_LE(t->bf16->most_tokens, kMostTileTokens) << Name(level);
+    EXPECT_EQ(t->bf16->most_rows % kBf16Rows, 0) << Name(level);
   }
 }
 
@@ -50,7 +54,7 @@ TEST(Dispatch, UseLevelSwitchesOrSaysWhyNot) {
 /// Runs in a process of its own, since the table is chosen once.
 TEST(DispatchDeathTest, EnvironmentNamesTheLevel) {
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
-  for (const char* level : {"ref", "avx2", "avx512"}) {
+  for (const char* level : {"ref", "avx2", "avx512", "amx"}) {
     bool available = false;
     for (const KernelTable* table : AvailableTables()) available |= Name(table->level) == level;
     if (!available) continue;

@@ -30,8 +30,7 @@ const KernelTable& Avx512Table() {
       // Without VNNI, 512-bit registers gain little here; the levels share layouts and bits.
       .packed_matmul = GetCpuFeatures().avx512_vnni ? VnniPackedMatMul : Avx2Table().packed_matmul,
       .column_matmul = GetCpuFeatures().avx512_vnni ? VnniColumnMatMul : Avx2Table().column_matmul,
-      .bf16_matmul = GetCpuFeatures().avx512_bf16 ? Bf16MatMul : nullptr,
-      .bf16_tile = GetCpuFeatures().avx512_bf16 ? Bf16Tile : nullptr,
+      .bf16 = GetCpuFeatures().avx512_bf16 ? &Avx512Bf16() : nullptr,
       .quantise_token = GetCpuFeatures().avx512_vnni ? VnniQuantiseToken : Avx2Table().quantise_token,
       .layer_norm = LayerNorm,
       .group_norm = GroupNorm,

@@ -621,7 +621,7 @@ void ColumnsOf(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t s
   }
 }
 
-void ColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
+inline void ColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
   if (count <= 0) return;
   switch (tiles->w.dtype) {
     case DType::kQ8_0: return ColumnsOf<SmallColumns<8, 128, false>>(tiles, count, strip0, strip1);

@@ -145,7 +145,7 @@ struct SixBits {
 };
 
 /// One token's activations as integers (see ref::QuantiseToken; the same operations in the same order).
-void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) {
+inline void QuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) {
   constexpr int kVecs = static_cast<int>(kPackedBlock) / kLanes;
   for (int64_t block = 0; block < n / kPackedBlock; ++block, x += kPackedBlock, tile += T * kTokenBlockBytes) {
     std::byte *q = tile + t * kPackedBlock, *d_at = tile + T * kPackedBlock + t * 4, *start_at = d_at + T * 8 + t * 4;
@@ -265,7 +265,7 @@ void PackedOf(const PackedTile& tile, int64_t group0, int64_t group1) {
   }
 }
 
-void PackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1) {
+inline void PackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1) {
   switch (tile.w.dtype) {
     case DType::kQ8_0: return PackedOf<Small<8, 128, false>>(tile, group0, group1);
     case DType::kQ5_1: return PackedOf<Small<5, 0, true>>(tile, group0, group1);

@@ -1,0 +1,127 @@
+// Float weights as panels of bf16 pairs, what products in bf16 share. Included after vec_avx512.h and loops.h, with the BF16
+// instructions on.
+#pragma once
+
+namespace tern::kernels {
+namespace {
+
+using Pairs = __m512i;  ///< two columns, bf16 each, of sixteen rows; or 32 columns of one row
+
+constexpr int64_t kPanelRows = kBf16Rows;    ///< two registers
+constexpr int64_t kPanelPairs = 128;         ///< pairs of columns: 16 KB, which stay in a first-level cache
+
+/// Weights in the order in which they are multiplied.
+struct Panel {
+  alignas(64) uint32_t pairs[kPanelPairs][kPanelRows];
+};
+
+TERN_INLINE __m256i AsBits(__m256bh v) { return reinterpret_cast<__m256i>(v); }
+/// Sixteen of each as bf16: `low` in the lower half.
+TERN_INLINE Pairs Narrow(Vec low, Vec high) { return reinterpret_cast<Pairs>(_mm512_cvtne2ps_pbh(high.v, low.v)); }
+
+/// n ≤ 32 activations as bf16, zeros after them.
+TERN_INLINE Pairs NarrowActivations(const float* p, int64_t n) {
+  if (n >= 2 * kLanes) return Narrow(Load(p), Load(p + kLanes));
+  if (n <= kLanes) return Narrow(n == kLanes ? Load(p) : Load(p, n), Zero());
+  return Narrow(Load(p), Load(p + kLanes, n - kLanes));
+}
+
+/// n ≤ 32 columns of a row of F16 or BF16 weights; zeros after them.
+template <DType type>
+TERN_INLINE Pairs LoadColumns(const std::byte* p, int64_t n) {
+  if constexpr (type == DType::kF16) {
+    if (n >= 32) return Narrow(LoadF16(p), LoadF16(p + 32));  // converts while it loads
+  }
+  const auto mask = n >= 32 ? ~__mmask32{0} : (__mmask32{1} << n) - 1;
+  const __m512i bits = _mm512_maskz_loadu_epi16(mask, p);
+  if constexpr (type == DType::kBF16) return bits;
+  return Narrow({_mm512_cvtph_ps(_mm512_castsi512_si256(bits))}, {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(bits, 1))});
+}
+
+/// Sixteen rows of sixteen pairs become sixteen pairs of sixteen rows, kPanelRows apart.
+TERN_INLINE void StoreTransposed(Pairs r[16], uint32_t* to) {
+  Pairs a[16];
+  TERN_UNROLL_ALL for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  TERN_UNROLL_ALL for (int i = 0; i < 16; i += 4) {  // r[i + c]: column c of each part of four, of rows i … i + 3
+    r[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+  TERN_UNROLL for (int c = 0; c < 4; ++c) {
+    const Pairs low02 = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88), low13 = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
+    const Pairs high02 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88),
+                high13 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+    _mm512_store_si512(to + c * kPanelRows, _mm512_shuffle_i32x4(low02, high02, 0x88));
+    _mm512_store_si512(to + (4 + c) * kPanelRows, _mm512_shuffle_i32x4(low13, high13, 0x88));
+    _mm512_store_si512(to + (8 + c) * kPanelRows, _mm512_shuffle_i32x4(low02, high02, 0xdd));
+    _mm512_store_si512(to + (12 + c) * kPanelRows, _mm512_shuffle_i32x4(low13, high13, 0xdd));
+  }
+}
+
+/// Columns [col, col + cols) of rows [row, row + kPanelRows) in layout kRows. The next panel is asked for.
+template <DType type>
+void PanelOfRows(const MatrixView& w, int64_t row, int64_t col, int64_t cols, Panel& panel) {
+  const int64_t row_bytes = w.cols * 2;
+  for (int64_t r0 = 0; r0 < kPanelRows; r0 += kLanes) {
+    for (int64_t c = 0; c < cols; c += 32) {
+      const std::byte* p = w.data + (row + r0) * row_bytes + (col + c) * 2;
+      const int64_t rows = Least(kLanes, w.rows - row - r0);
+      Pairs r[16];
+      TERN_UNROLL_ALL for (int i = 0; i < 16; ++i) {
+        r[i] = _mm512_setzero_si512();
+        if (i >= rows) continue;
+        Prefetch(p + i * row_bytes + 4 * kPanelPairs);
+        r[i] = LoadColumns<type>(p + i * row_bytes, cols - c);
+      }
+      StoreTransposed(r, &panel.pairs[c / 2][r0]);
+    }
+  }
+}
+
+/// Sixteen rows of a column as bf16, in the lower half of each 32 bits.
+template <DType type>
+TERN_INLINE Pairs ColumnOf(const std::byte* p) {
+  if constexpr (type == DType::kF16) return _mm512_cvtepu16_epi32(AsBits(_mm512_cvtneps_pbh(LoadF16(p).v)));
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(static_cast<const void*>(p))));
+}
+
+/// The same in layout kColumns, where a group is a strip.
+template <DType type>
+void PanelOfColumns(const MatrixView& w, int64_t row, int64_t col, int64_t cols, Panel& panel) {
+  constexpr int64_t kColumnBytes = kStripRows * 2;
+  const std::byte* p = w.data + row / kStripRows * w.cols * kColumnBytes + col * kColumnBytes + row % kStripRows * 2;
+  for (int64_t c = 0; c < cols; c += 2, p += 2 * kColumnBytes) {
+    const bool both = c + 1 < cols;
+    TERN_UNROLL for (int64_t r = 0; r < kPanelRows; r += kLanes) {
+      Pairs pairs = ColumnOf<type>(p + 2 * r);
+      if (both) pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(ColumnOf<type>(p + kColumnBytes + 2 * r), 16));
+      _mm512_store_si512(&panel.pairs[c / 2][r], pairs);
+    }
+    Prefetch(p + 2 * kPanelPairs * kColumnBytes);
+    Prefetch(p + (2 * kPanelPairs + 1) * kColumnBytes);
+  }
+}
+
+/// y = scale · sums, from row `row` on.
+TERN_INLINE void StoreSums(const PackedTile& tile, int64_t row, float (*sums)[kPanelRows]) {
+  const Vec scale = Set(tile.scale);
+  for (int t = 0; t < tile.tokens; ++t) {
+    float* y = tile.y + t * tile.y_stride + row;
+    for (int64_t r = 0; r < Least(kPanelRows, tile.w.rows - row); r += kLanes) {
+      const int64_t rest = tile.w.rows - row - r;
+      const Vec result = scale * Load(sums[t] + r);
+      if (rest >= kLanes) {
+        Store(y + r, result);
+      } else {
+        Store(y + r, result, rest);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tern::kernels
