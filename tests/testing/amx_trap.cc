@@ -262,10 +262,15 @@ void OnIllegalInstruction(int signal, siginfo_t* info, void* context) {
                               REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
   TileOperands operands;
   for (int i = 0; i < 16; ++i) operands.general[i] = static_cast<uint64_t>(registers[kOrder[i]]);
-  operands.instruction = static_cast<uint64_t>(registers[REG_RIP]);
-  const int length = ExecuteTileInstruction(reinterpret_cast<const std::byte*>(operands.instruction), operands, t_tiles);
-  if (length == 0) return PassOn(signal, info, context);
-  registers[REG_RIP] += length;
+  const auto first = static_cast<uint64_t>(registers[REG_RIP]);
+  operands.instruction = first;
+  // And those that follow: they leave the registers alone, and a signal takes far longer than an instruction.
+  while (const int length =
+             ExecuteTileInstruction(reinterpret_cast<const std::byte*>(operands.instruction), operands, t_tiles)) {
+    operands.instruction += static_cast<uint64_t>(length);
+  }
+  if (operands.instruction == first) return PassOn(signal, info, context);
+  registers[REG_RIP] = static_cast<greg_t>(operands.instruction);
 }
 
 }  // namespace
