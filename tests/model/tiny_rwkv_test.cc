@@ -134,9 +134,9 @@ TEST_P(TinyRwkvOnAmx, ReadsLongTextsAsItDecodesThem) {
     const auto model = Model::Load(path), exact = Model::Load(path, Placement::kMapped);  // the latter's tokens meet fp32
     ASSERT_TRUE(model.ok() && exact.ok()) << model.status().message() << exact.status().message();
     double mean = 0;
-    for (size_t length : {40, 100}) {
+    for (size_t length : {40, 100, 197}) {
       const std::vector<float> read = LogitsAfter(**model, length, length);
-      mean += Divergence(LogitsAfter(**model, length, 1), read) / 2;
+      mean += Divergence(LogitsAfter(**model, length, 1), read) / 3;
       EXPECT_LT(Divergence(LogitsAfter(**exact, length, 1), read), 1e-3)
           << GetParam() << " as " << tern::Name(type) << ", " << length << " tokens";
     }
