@@ -3,6 +3,8 @@
 // A tile register is 16 rows of 64 bytes. One instruction multiplies a tile of sixteen tokens by 32 columns of activations
 // with one of 16 pairs of columns by sixteen rows of weights (the order of panels.h) and adds to 16 × 16 sums in fp32: what
 // AVX-512 takes 512 instructions for in fp32. Two by two tiles of sums take two loads of each factor for four products.
+#include <new>
+
 #include "kernels/packing.h"
 #include "kernels/tables.h"
 #include "kernels/x86/vec_avx512.h"
@@ -27,8 +29,17 @@ constexpr int64_t kMostBatch = 32;          ///< tiles that meet a panel before 
 
 /// A tile's sums between panels.
 using TileSums = float[kTileTokens][kPanelRows];
-/// A quarter of a megabyte, in the second-level cache: too much for a stack.
-alignas(64) thread_local TileSums t_sums[kBlockPanels][kMostBatch];
+/// Those of a block: a quarter of a megabyte, in the second-level cache. Too much for a stack, and for what every thread of a
+/// program is given whether or not it multiplies.
+using BlockSums = TileSums[kBlockPanels][kMostBatch];
+struct OwnSums {
+  BlockSums* sums = static_cast<BlockSums*>(::operator new(sizeof(BlockSums), std::align_val_t{64}));
+  ~OwnSums() { ::operator delete(sums, std::align_val_t{64}); }
+};
+BlockSums& SumsOfThread() {
+  thread_local OwnSums own;
+  return *own.sums;
+}
 
 /// What LDTILECFG takes: all eight registers in full.
 struct alignas(64) TileConfig {
@@ -112,7 +123,7 @@ struct FloatPanels {
 
 /// Rows [row0, row1), kBlockRows at most (in layout kColumns: of one strip), with up to kMostBatch tiles.
 template <typename Panels>
-void BlockProducts(Panels& panels, const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1) {
+void BlockProducts(Panels& panels, const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1, BlockSums& sums) {
   const MatrixView& w = tiles->w;
   Panel panel;
   for (int64_t col = 0; col < w.cols; col += 2 * kPanelPairs) {
@@ -120,21 +131,22 @@ void BlockProducts(Panels& panels, const PackedTile* tiles, int64_t count, int64
     panels.Begin(w, row0, col, cols);
     for (int64_t row = row0; row < row1; row += kPanelRows) {
       panels.Make(w, row, col, cols, panel);
-      AddPanelToAll(panel, col, cols, tiles, count, t_sums[(row - row0) / kPanelRows]);
+      AddPanelToAll(panel, col, cols, tiles, count, sums[(row - row0) / kPanelRows]);
     }
   }
   for (int64_t row = row0; row < row1; row += kPanelRows) {
-    for (int64_t i = 0; i < count; ++i) StoreSums(tiles[i], row, t_sums[(row - row0) / kPanelRows][i]);
+    for (int64_t i = 0; i < count; ++i) StoreSums(tiles[i], row, sums[(row - row0) / kPanelRows][i]);
   }
 }
 
 template <typename Panels>
 void Products(const PackedTile* tiles, int64_t count, int64_t row0, int64_t row1) {
   Panels panels;
+  BlockSums& sums = SumsOfThread();
   _tile_loadconfig(&kConfig);
   for (int64_t first = 0; first < count; first += kMostBatch) {
     for (int64_t row = row0; row < row1; row += kBlockRows) {
-      BlockProducts(panels, tiles + first, Least(kMostBatch, count - first), row, Least(row1, row + kBlockRows));
+      BlockProducts(panels, tiles + first, Least(kMostBatch, count - first), row, Least(row1, row + kBlockRows), sums);
     }
   }
   _tile_release();  // else every switch of threads would save eight kilobytes
