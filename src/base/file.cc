@@ -139,14 +139,15 @@ Status AtomicFile::Commit() {
     ::unlink(temporary_.c_str());
     return status;
   }
-  // The rename itself must survive a crash; a folder that cannot be synced (some network disks) is no error.
-  const std::string folder = std::filesystem::path(path_).parent_path().string();
-  const int dir = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir >= 0) {
-    ::fsync(dir);
-    ::close(dir);
-  }
+  SyncFolder(std::filesystem::path(path_).parent_path().string());  // the rename itself must survive a crash
   return OkStatus();
+}
+
+void SyncFolder(const std::string& folder) {
+  const int dir = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return;
+  ::fsync(dir);
+  ::close(dir);
 }
 
 Result<std::string> ReadFileToString(const std::string& path, uint64_t limit) {

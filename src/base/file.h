@@ -66,6 +66,10 @@ class AtomicFile {
   uint64_t size_ = 0;
 };
 
+/// Makes what was created, renamed or removed in a folder outlive an end of the system. A folder that cannot be
+/// synced (some network disks) is no error.
+void SyncFolder(const std::string& folder);
+
 /// The whole file as a string. Fails, naming the path, when it is larger than `limit` bytes.
 Result<std::string> ReadFileToString(const std::string& path, uint64_t limit = uint64_t{1} << 32);
 /// Writes `content` to `path` atomically.

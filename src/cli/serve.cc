@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <thread>
 
+#include "base/log.h"
 #include "base/parallel.h"
 #include "cli/command.h"
 #include "cli/common.h"
@@ -98,32 +100,49 @@ Result<serve::AccessLog> OpenAccessLog(const std::string& path) {
   });
 }
 
-/// Signals that end the service, blocked in this thread and all that it starts, so that Wait gets them.
-class EndSignals {
+/// Signals to the service, blocked in this thread and all that it starts, so that WaitForEnd gets them.
+class Signals {
  public:
-  EndSignals() {
+  Signals() {
     ::sigemptyset(&set_);
-    ::sigaddset(&set_, SIGINT);
-    ::sigaddset(&set_, SIGTERM);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set_, signal);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
   }
-  int Wait() const {
-    int signal = 0;
-    ::sigwait(&set_, &signal);
-    return signal;
+  /// Returns the signal that ends the service. SIGHUP does so only where it says that the terminal which the
+  /// service was started at is gone; else `renew` is called.
+  int WaitForEnd(const std::function<void()>& renew) const {
+    for (;;) {
+      int signal = 0;
+      ::sigwait(&set_, &signal);
+      const bool terminal_is_gone = had_terminal_ && ::isatty(STDIN_FILENO) == 0;
+      if (signal != SIGHUP || terminal_is_gone) return signal;
+      renew();
+    }
   }
-  /// From now on the next signal ends the program at once.
+  /// From now on the next such signal ends the program at once.
   void EndAtNext() const {
-    std::thread([set = *this] { ::_exit(128 + set.Wait()); }).detach();
+    std::thread([signals = *this] { ::_exit(128 + signals.WaitForEnd([] {})); }).detach();
   }
 
  private:
   sigset_t set_;
+  const bool had_terminal_ = ::isatty(STDIN_FILENO) != 0;
 };
 
+/// Certificate, key and API keys as they are now.
+void Renew(const Options& options, serve::HttpServer& server) {
+  const auto keys = ApiKeys(options);
+  const Status renewed = keys.ok() ? server.Renew(*keys) : keys.status();
+  if (renewed.ok()) {
+    LogInfo("certificate and API keys were read anew");
+  } else {
+    LogWarning("certificate and API keys stay as they were: {}", renewed.message());
+  }
+}
+
 Status RunServe(const Options& options) {
-  const EndSignals signals;
+  const Signals signals;
   TERN_ASSIGN_OR_RETURN(auto sources, ModelSources(options));
   serve::HttpOptions http = options.http;
   TERN_ASSIGN_OR_RETURN(http.api_keys, ApiKeys(options));
@@ -150,7 +169,7 @@ Status RunServe(const Options& options) {
   context->ready = true;
   std::cout << fmt::format("{}\n", server->url()) << std::flush;
 
-  signals.Wait();
+  signals.WaitForEnd([&] { Renew(options, *server); });
   signals.EndAtNext();
   context->stopping = true;
   server->Stop(std::chrono::seconds(options.grace_seconds));

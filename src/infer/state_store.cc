@@ -13,6 +13,7 @@
 #include <random>
 #include <unordered_map>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "infer/prefix_index.h"
 #include "model/state.h"
@@ -101,14 +102,6 @@ bool IsPlausible(const StateRecord& record, uint64_t file_bytes) {
   return record.file_bytes == file_bytes && record.tokens >= 0 &&
          static_cast<uint64_t>(record.tokens) <= file_bytes / sizeof(int32_t) && record.created >= 0 &&
          record.created < kLatest && record.used >= 0 && record.used < kLatest;
-}
-
-/// Removals must not be undone by an end of the system. Folders that cannot be synced are no error.
-void SyncFolder(const std::string& folder) {
-  const int dir = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir < 0) return;
-  ::fsync(dir);
-  ::close(dir);
 }
 
 }  // namespace
@@ -274,7 +267,7 @@ Status StateStore::Remove(std::span<const std::string> ids) {
   for (const std::string& id : ids) {
     if (::unlink(Path(id).c_str()) != 0 && errno != ENOENT) status = Errno("remove", Path(id));
   }
-  SyncFolder(folder_);
+  SyncFolder(folder_);  // removals must not be undone by an end of the system
   const std::lock_guard lock(mutex_);
   const Status removed = database_->Remove(ids);
   return status.ok() ? removed : status;

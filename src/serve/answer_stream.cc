@@ -17,7 +17,7 @@ struct Bell::Sleeper {
   explicit Sleeper(const asio::any_io_executor& on) : executor(on), timer(on) {}
 
   asio::any_io_executor executor;
-  asio::steady_timer timer;  // never expires: cancelling it wakes; used on the strand only
+  asio::steady_timer timer;  // cancelling it wakes; used on the strand only
   std::mutex mutex;
   bool rung = false, asleep = false;
 };
@@ -35,15 +35,16 @@ void Bell::Ring() {
   asio::post(sleeper_->executor, [sleeper = sleeper_] { sleeper->timer.cancel(); });
 }
 
-Task<void> Bell::Wait() {
+Task<bool> Bell::Wait(TimePoint deadline) {
   const std::shared_ptr<Sleeper> sleeper = sleeper_;
   for (;;) {
     {
       const std::lock_guard lock(sleeper->mutex);
-      sleeper->asleep = !sleeper->rung;
-      if (std::exchange(sleeper->rung, false)) co_return;
+      const bool rung = std::exchange(sleeper->rung, false);
+      sleeper->asleep = !rung && std::chrono::steady_clock::now() < deadline;
+      if (!sleeper->asleep) co_return rung;
     }
-    sleeper->timer.expires_at(asio::steady_timer::time_point::max());
+    sleeper->timer.expires_at(deadline);
     co_await sleeper->timer.async_wait(asio::as_tuple(asio::use_awaitable));
   }
 }
@@ -95,15 +96,15 @@ std::shared_ptr<EngineListener> AnswerStream::Listener(int prompt, int first_cho
   return std::make_shared<Ear>(shared_from_this(), prompt, first_choice);
 }
 
-Task<AnswerEvents> AnswerStream::Next() {
-  for (;;) {
+Task<AnswerEvents> AnswerStream::Next(Bell::TimePoint deadline) {
+  for (bool waiting = true;;) {
     AnswerEvents events;
     {
       const std::lock_guard lock(mutex_);
       events = std::exchange(events_, {});
     }
-    if (!events.empty()) co_return events;
-    co_await bell_.Wait();
+    if (!events.empty() || !waiting) co_return events;
+    waiting = co_await bell_.Wait(deadline);
   }
 }
 

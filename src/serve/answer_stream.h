@@ -1,6 +1,7 @@
 // From other threads to the coroutine that answers.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,8 @@ namespace tern::serve {
 /// one.
 class Bell {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   /// `executor`: the exchange's, a strand.
   explicit Bell(boost::asio::any_io_executor executor);
   ~Bell();
@@ -22,8 +25,8 @@ class Bell {
   Bell& operator=(const Bell&) = delete;
 
   void Ring();
-  /// On the strand.
-  Task<void> Wait();
+  /// On the strand. False when there was no ring until `deadline`.
+  Task<bool> Wait(TimePoint deadline = TimePoint::max());
 
  private:
   struct Sleeper;
@@ -50,8 +53,9 @@ class AnswerStream : public std::enable_shared_from_this<AnswerStream> {
 
   /// For the engine: this prompt's choices are counted from `first_choice` on.
   std::shared_ptr<EngineListener> Listener(int prompt, int first_choice);
-  /// Waits until there is something, and takes it. One coroutine at a time, on the strand.
-  Task<AnswerEvents> Next();
+  /// Waits until there is something, and takes it; nothing when there was nothing until `deadline`. One
+  /// coroutine at a time, on the strand.
+  Task<AnswerEvents> Next(Bell::TimePoint deadline = Bell::TimePoint::max());
 
  private:
   class Ear;

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "serve/openai_fields.h"
+
 namespace tern::serve {
 namespace {
 
@@ -150,11 +152,11 @@ std::string DescribeTools(const std::vector<ChatTool>& tools) {
 }
 
 std::string WriteToolCall(const ToolCall& call) {
-  auto arguments = ordered_json::parse(call.arguments, nullptr, /*allow_exceptions=*/false);
-  if (arguments.is_discarded()) arguments = call.arguments;
+  // It is whatever a client says that the model wrote: nested without end, perhaps.
+  auto arguments = ParseJson(call.arguments);
   ordered_json json;
   json["name"] = call.name;
-  json["arguments"] = std::move(arguments);
+  json["arguments"] = arguments.ok() ? *std::move(arguments) : ordered_json(call.arguments);
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 

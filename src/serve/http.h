@@ -70,8 +70,9 @@ class Exchange {
   virtual void Log(std::string_view name, std::string value) = 0;
 };
 
-/// Answers one request. One that throws or returns without an answer has the server answer 500; one that
-/// returns before End has the connection cut, so that a client sees that something is missing.
+/// Answers one request. One that throws or returns without an answer has the server answer 500 (but nothing
+/// when its client has gone); one that returns before End has the connection cut, so that a client sees that
+/// something is missing.
 using Handler = std::function<Task<void>(Exchange&)>;
 
 enum class Access {
@@ -142,6 +143,10 @@ class HttpServer {
   virtual std::string url() const = 0;
   virtual boost::asio::any_io_executor executor() = 0;
   virtual HttpStats stats() const = 0;
+  /// Reads certificate and key anew, for connections to come, and takes these API keys instead of the old
+  /// ones, for requests to come. When something is wrong nothing changes, and the error names the file.
+  /// Thread-safe.
+  virtual Status Renew(const std::vector<std::string>& api_keys) = 0;
   /// No more connections; running answers may end until `grace` has passed, then they are told they are gone.
   /// Returns when all is closed. Thread-safe, but never from a handler (it would wait for itself).
   virtual void Stop(std::chrono::milliseconds grace) = 0;

@@ -50,7 +50,7 @@ Connection::Connection(ServerCore& core, tcp::socket socket)
     : core_(core),
       executor_(socket.get_executor()),
       remote_(RemoteOf(socket)),
-      stream_(MakeStream(std::move(socket), core.tls)),
+      stream_(MakeStream(std::move(socket), core.credentials()->tls)),
       arrived_(executor_),
       room_(executor_),
       in_limit_(core.options.max_header_bytes + kIdleRead),
@@ -183,9 +183,10 @@ std::optional<ApiError> Connection::Admit(const Router::Match& match, HttpReques
         .message = request->method + " does not work at " + request->path + ", but " + match.allow,
         .code = "method_not_allowed"};
   }
-  if (core_.keys.empty()) return std::nullopt;
+  const auto credentials = core_.credentials();
+  if (credentials->keys.empty()) return std::nullopt;
   const std::string_view key = BearerToken(request->Header("authorization"));
-  request->owner = core_.keys.OwnerOf(key);
+  request->owner = credentials->keys.OwnerOf(key);
   if (!request->owner.empty() || match.route->access == Access::kPublic) return std::nullopt;
   ++core_.counters.unauthorized;
   return ApiError{.status = 401,
@@ -263,7 +264,8 @@ Task<void> Connection::CallHandler(const Route& route, HttpCall& call) {
   }
   call.ForgetListener();
   if (!failure.empty()) LogWarning("{} {}: {}", route.method, route.pattern, failure.substr(0, 200));
-  if (!call.begun() && !closed_) {
+  const bool owed = !failure.empty() || !call.gone();  // what vanished clients asked for may be dropped
+  if (!call.begun() && !closed_ && owed) {
     ApiError error = {.status = 500,
                       .message = "the server failed to answer this request",
                       .type = "server_error",

@@ -45,30 +45,46 @@ class ConnectionSet {
   std::unordered_map<const Connection*, std::weak_ptr<Connection>> open_;
 };
 
+/// What can be renewed while the server runs. Immutable.
+struct Credentials {
+  KeyRing keys;
+  TlsContext tls;  ///< null: no TLS
+};
+
 struct ServerCore {
   ServerCore(const HttpOptions& http_options, std::vector<Route> routes, AccessLog access_log,
-             TlsContext tls_context)
+             std::shared_ptr<const Credentials> first_credentials)
       : options(http_options),
         router(std::move(routes)),
         origins(http_options),
-        keys(http_options.api_keys),
         log(std::move(access_log)),
-        tls(std::move(tls_context)) {}
+        credentials_(std::move(first_credentials)) {}
 
   /// Unlike any other of this or another run. Thread-safe.
   std::string NewRequestId();
 
+  bool speaks_tls() const { return !options.certificate_file.empty(); }
+  /// Those that hold now. Thread-safe, as is Renew.
+  std::shared_ptr<const Credentials> credentials() const {
+    const std::lock_guard lock(credentials_mutex_);
+    return credentials_;
+  }
+  void Renew(std::shared_ptr<const Credentials> credentials) {
+    const std::lock_guard lock(credentials_mutex_);
+    credentials_ = std::move(credentials);
+  }
+
   const HttpOptions options;
   const Router router;
   const OriginPolicy origins;
-  const KeyRing keys;
   const AccessLog log;
-  const TlsContext tls;
   HttpCounters counters;
   ConnectionSet connections;
   std::atomic<bool> stopping{false};
 
  private:
+  mutable std::mutex credentials_mutex_;
+  std::shared_ptr<const Credentials> credentials_;
   const uint64_t id_seed_ = RandomSeed();
   std::atomic<uint64_t> next_id_{1};
   static uint64_t RandomSeed();

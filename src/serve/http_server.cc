@@ -89,10 +89,21 @@ Result<tcp::acceptor> Listen(asio::io_context& io, const tcp::endpoint& endpoint
                  std::to_string(endpoint.port()) + ": " + error.message());
 }
 
+/// Reads certificate and key, if there are any.
+Result<std::shared_ptr<const Credentials>> MakeCredentials(const HttpOptions& options,
+                                                           const std::vector<std::string>& api_keys) {
+  TlsContext tls;
+  if (!options.certificate_file.empty()) {
+    TERN_ASSIGN_OR_RETURN(tls, MakeTlsContext(options.certificate_file, options.key_file));
+  }
+  return std::make_shared<const Credentials>(Credentials{KeyRing(api_keys), std::move(tls)});
+}
+
 class Server final : public HttpServer {
  public:
-  Server(const HttpOptions& options, std::vector<Route> routes, AccessLog log, TlsContext tls)
-      : core_(options, std::move(routes), std::move(log), std::move(tls)), io_(options.threads) {}
+  Server(const HttpOptions& options, std::vector<Route> routes, AccessLog log,
+         std::shared_ptr<const Credentials> credentials)
+      : core_(options, std::move(routes), std::move(log), std::move(credentials)), io_(options.threads) {}
   ~Server() override { Stop(std::chrono::milliseconds(0)); }
 
   Status Listen(const asio::ip::address& address) {
@@ -109,6 +120,7 @@ class Server final : public HttpServer {
   std::string url() const override;
   asio::any_io_executor executor() override { return io_.get_executor(); }
   HttpStats stats() const override { return core_.counters.Snapshot(); }
+  Status Renew(const std::vector<std::string>& api_keys) override;
   void Stop(std::chrono::milliseconds grace) override;
 
  private:
@@ -137,7 +149,7 @@ Task<void> Server::AcceptLoop() {
     }
     if (core_.counters.connections >= core_.options.max_connections) {
       ++core_.counters.refused_connections;
-      TurnAway(socket, core_.tls != nullptr);
+      TurnAway(socket, core_.speaks_tls());
       continue;
     }
     Prepare(socket);
@@ -161,7 +173,16 @@ std::string Server::url() const {
   std::string host = address.to_string();
   if (address.is_unspecified()) host = address.is_v6() ? "::1" : "127.0.0.1";  // where a browser can go
   if (address.is_v6()) host = "[" + host + "]";
-  return (core_.tls == nullptr ? "http://" : "https://") + host + ":" + std::to_string(port());
+  return (core_.speaks_tls() ? "https://" : "http://") + host + ":" + std::to_string(port());
+}
+
+Status Server::Renew(const std::vector<std::string>& api_keys) {
+  if (api_keys.empty() != core_.options.api_keys.empty()) {
+    return InvalidArgument("whether API keys are needed cannot change while the server runs");
+  }
+  TERN_ASSIGN_OR_RETURN(auto credentials, MakeCredentials(core_.options, api_keys));
+  core_.Renew(std::move(credentials));
+  return OkStatus();
 }
 
 void Server::Stop(std::chrono::milliseconds grace) {
@@ -207,12 +228,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options
                                                       AccessLog log) {
   TERN_RETURN_IF_ERROR(Check(options));
   TERN_ASSIGN_OR_RETURN(const asio::ip::address address, ParseAddress(options.address));
-  TlsContext tls;
-  if (!options.certificate_file.empty()) {
-    TERN_ASSIGN_OR_RETURN(tls, MakeTlsContext(options.certificate_file, options.key_file));
-  }
+  TERN_ASSIGN_OR_RETURN(auto credentials, MakeCredentials(options, options.api_keys));
   AllowOpenFiles(options.max_connections);
-  auto server = std::make_unique<Server>(options, std::move(routes), std::move(log), std::move(tls));
+  auto server = std::make_unique<Server>(options, std::move(routes), std::move(log), std::move(credentials));
   TERN_RETURN_IF_ERROR(server->Listen(address));
   return std::unique_ptr<HttpServer>(std::move(server));
 }

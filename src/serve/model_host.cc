@@ -87,7 +87,9 @@ void ServedModel::LeaveSession(const std::string& owner, const std::string& name
 
 ModelHost::ModelHost(std::vector<ModelSource> sources, ModelLoader load, HostOptions options)
     : sources_(std::move(sources)), load_(std::move(load)), options_(std::move(options)) {
-  if (!sources_.empty()) options_.states.memory_bytes /= sources_.size();
+  if (sources_.empty()) return;
+  options_.states.memory_bytes /= sources_.size();
+  options_.states.disk_bytes /= sources_.size();
 }
 
 ModelSource* ModelHost::FindSource(std::string_view name) {

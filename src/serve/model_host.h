@@ -35,7 +35,7 @@ using ModelLoader = std::function<Result<ModelFiles>(const std::string& path)>;
 
 struct HostOptions {
   EngineOptions engine = {};
-  StateCacheOptions states = {};  ///< the memory is shared evenly by the models
+  StateCacheOptions states = {};  ///< the budgets are shared evenly by the models
 };
 
 /// Compiled grammars of one vocabulary; the least recently used go. Thread-safe.

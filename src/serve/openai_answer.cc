@@ -28,15 +28,6 @@ std::vector<int> Bytes(std::string_view text) {
   return bytes;
 }
 
-bool IsUtf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const Utf8Char next = DecodeUtf8(text, at);
-    if (!next.valid) return false;
-    at += next.length;
-  }
-  return true;
-}
-
 /// A token's text as a name: bytes that are only part of a character as OpenAI writes them, so that two such
 /// tokens have two names.
 std::string TokenName(std::string_view text) {

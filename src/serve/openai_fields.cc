@@ -154,22 +154,38 @@ struct BadNames {
   const char* message;
 };
 
-/// Watches nlohmann's parser for objects that have a name twice (readers disagree which of the two counts) or
-/// too many of them.
-class NameWatch {
+/// Looks for objects that have a name twice (readers disagree which of the two counts) or too many of them.
+/// Before the body is parsed: a callback of the parser itself would make it look through all that stands
+/// before each object in a list, and a list of a million would take hours.
+class NameWatch final : public nlohmann::json_sax<json> {
  public:
-  bool operator()(json::parse_event_t event, const json& value) {
-    using Event = json::parse_event_t;
-    if (event == Event::object_start) names_.emplace_back();
-    if (event == Event::object_end) names_.pop_back();
-    if (event == Event::key) {
-      if (!names_.back().insert(value.get<std::string>()).second) {
-        throw BadNames{"the body has the same name twice in one object"};
-      }
-      if (names_.back().size() > kMaxNames) throw BadNames{"the body has an object of more than 1024 names"};
-    }
+  bool start_object(size_t) override {
+    names_.emplace_back();
     return true;
   }
+  bool end_object() override {
+    names_.pop_back();
+    return true;
+  }
+  bool key(std::string& name) override {
+    if (!names_.back().insert(std::move(name)).second) {
+      throw BadNames{"the body has the same name twice in one object"};
+    }
+    if (names_.back().size() > kMaxNames) throw BadNames{"the body has an object of more than 1024 names"};
+    return true;
+  }
+  /// That is for the parser to tell.
+  bool parse_error(size_t, const std::string&, const json::exception&) override { return false; }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(json::number_integer_t) override { return true; }
+  bool number_unsigned(json::number_unsigned_t) override { return true; }
+  bool number_float(json::number_float_t, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(json::binary_t&) override { return true; }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
 
  private:
   std::vector<std::set<std::string>> names_;  // of the objects that are open
@@ -286,14 +302,14 @@ std::span<const Field> RollbackFields() { return kRollback; }
 std::span<const Field> TokenizeFields() { return kTokenize; }
 std::span<const Field> DetokenizeFields() { return kDetokenize; }
 
-ApiResult<json> ParseBody(std::string_view body) {
-  if (TooDeep(body))
+ApiResult<json> ParseJson(std::string_view text) {
+  if (TooDeep(text))
     return BadRequest("", fmt::format("the body is nested deeper than {} levels", kMaxJsonDepth));
-  NameWatch watch;
   json value;
   try {
-    value =
-        json::parse(body, [&](int, json::parse_event_t event, json& parsed) { return watch(event, parsed); });
+    NameWatch watch;
+    json::sax_parse(text, &watch);
+    value = json::parse(text);
   } catch (const BadNames& bad) {
     return BadRequest("", bad.message);
   } catch (const json::parse_error& error) {
@@ -301,6 +317,11 @@ ApiResult<json> ParseBody(std::string_view body) {
   } catch (const json::exception&) {
     return BadRequest("", "the body is not valid JSON: a number is out of range");
   }
+  return value;
+}
+
+ApiResult<json> ParseBody(std::string_view body) {
+  TERN_ASSIGN_OR_RETURN(json value, ParseJson(body));
   if (!value.is_object()) return BadRequest("", "the body must be a JSON object");
   return value;
 }

@@ -57,8 +57,10 @@ std::span<const Field> DetokenizeFields();
 /// Nesting of a body's arrays and objects.
 inline constexpr int kMaxJsonDepth = 64;
 
-/// Reads a body: one JSON object, UTF-8, no name twice in one object, no number beyond a double's range. Its
-/// message never repeats what the body says.
+/// Reads JSON of any origin: UTF-8, nested no deeper than that, no name twice in one object nor very many of
+/// them, no number beyond a double's range. Its message calls it "the body" and never repeats what it says.
+ApiResult<nlohmann::ordered_json> ParseJson(std::string_view text);
+/// The same for a body, which must be an object.
 ApiResult<nlohmann::ordered_json> ParseBody(std::string_view body);
 /// Checks an object against its table and removes nulls. `where` is put before names in messages
 /// ("messages[2].").

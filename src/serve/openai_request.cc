@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "serve/openai_fields.h"
+#include "text/utf8.h"
 
 namespace tern::serve {
 namespace {
@@ -108,6 +109,7 @@ Checked ReadSession(const HttpRequest& request, AnswerRequest* answer) {
   if (answer->session.size() > kMaxSessionName) {
     return BadRequest("X-Session", fmt::format("X-Session has at most {} bytes", kMaxSessionName));
   }
+  if (!IsUtf8(answer->session)) return BadRequest("X-Session", "X-Session must be UTF-8");
   if (!answer->session.empty() && !answer->state.empty()) {
     return BadRequest("state", "state and X-Session both say where to go on: give one of them");
   }

@@ -3,7 +3,7 @@
 #include <span>
 #include <string>
 
-#include "serve/openai_api.h"
+#include "serve/handler.h"
 #include "serve/openai_fields.h"
 
 namespace tern::serve {

@@ -3,20 +3,24 @@
 #include <iterator>
 #include <utility>
 
-#include "serve/openai_api.h"
+#include "serve/embedding_api.h"
+#include "serve/model_api.h"
 #include "serve/openapi.h"
 #include "serve/page.h"
 #include "serve/state_api.h"
 #include "serve/status_api.h"
+#include "serve/text_api.h"
 
 namespace tern::serve {
 
 std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
                                  const std::string& page_folder) {
-  std::vector<Route> routes = OpenAiRoutes(context);
+  std::vector<Route> routes = TextRoutes(context);
   const auto add = [&](std::vector<Route> more) {
     std::move(more.begin(), more.end(), std::back_inserter(routes));
   };
+  add(EmbeddingRoutes(context));
+  add(ModelRoutes(context));
   add(StateRoutes(context));
   add(StatusRoutes(context));
   add({OpenApiRoute(context)});

@@ -23,6 +23,8 @@ struct ServiceContext {
   Aside preparing;  ///< requests that take long to prepare, states that are written
   Aside loading;    ///< models
   std::string version = {};
+  /// After so long a silence a stream says something, so that nobody in between takes it for dead.
+  std::chrono::milliseconds longest_silence{10'000};
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
   std::function<HttpStats()> http_stats = {};  ///< set once the server runs, before `ready`
   std::atomic<bool> ready = false;             ///< the models that were wanted are loaded

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "serve/answer_job.h"
-#include "serve/openai_api.h"
+#include "serve/handler.h"
 #include "serve/openai_fields.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -227,7 +227,7 @@ Task<ApiResult<std::shared_ptr<const KeptState>>> ReadPlace(Exchange& exchange, 
     const AnswerEvents news = co_await stream->Next();
     if (news.ends.empty()) continue;
     const AnswerEnd& end = news.ends.front();
-    if (!end.status.ok()) co_return ToApiError(end.status);
+    if (const auto failure = Failure(end)) co_return *failure;
     if (!end.state) co_return ToApiError(Cancelled("reading was stopped"));
     co_return end.state;
   }
@@ -241,6 +241,7 @@ Task<void> ReadAndSave(ServiceContext& context, Exchange& exchange,
   if (!job->ok()) co_return co_await SendError(exchange, job->status());
   ReadingJob& ready = **job;
   auto place = co_await ReadPlace(exchange, ready.parent, std::move(ready.request));
+  if (exchange.gone()) co_return;
   if (!place.ok()) co_return co_await SendError(exchange, place.status());
   co_await Answer(context, exchange, /*aside=*/true, [&](const HttpRequest& request) {
     return SaveAs(ready.parent, request.owner, *place, ready.note);

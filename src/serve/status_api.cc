@@ -9,8 +9,10 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/ops.h"
+#include "serve/handler.h"
 #include "serve/metrics.h"
-#include "serve/openai_api.h"
+#include "serve/model_api.h"
+#include "serve/openai_answer.h"
 
 namespace tern::serve {
 namespace {

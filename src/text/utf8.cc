@@ -40,6 +40,15 @@ Utf8Char DecodeUtf8(std::string_view text, size_t at) {
   return {codepoint, lead.more + 1, true, false};
 }
 
+bool IsUtf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char next = DecodeUtf8(text, at);
+    if (!next.valid) return false;
+    at += next.length;
+  }
+  return true;
+}
+
 void AppendUtf8(int32_t codepoint, std::string* text) {
   const auto c = static_cast<uint32_t>(codepoint);
   if (c < 0x80) {

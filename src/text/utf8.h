@@ -19,6 +19,9 @@ struct Utf8Char {
 /// The character at `at` (< text.size()). Surrogates and overlong forms are not valid.
 Utf8Char DecodeUtf8(std::string_view text, size_t at);
 
+/// Whether all of it is characters.
+bool IsUtf8(std::string_view text);
+
 /// Appends a code point (0 to 0x10FFFF, no surrogate).
 void AppendUtf8(int32_t codepoint, std::string* text);
 

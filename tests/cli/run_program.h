@@ -63,6 +63,10 @@ class Process {
 
   void Signal(int signal) const { ::kill(pid_, signal); }
   void CloseOutput() { Close(std::exchange(out_, -1)); }
+  /// Closes all ends: a program on a terminal loses it.
+  void HangUp() {
+    for (int* fd : {&in_, &out_, &err_}) Close(std::exchange(*fd, -1));
+  }
   /// Types on the terminal.
   void Type(const std::string& text) const {
     EXPECT_EQ(::write(in_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
@@ -79,6 +83,9 @@ class Process {
   }
   bool WaitForText(const std::string& text, size_t from = 0) {
     return WaitFor([&](const std::string& out) { return out.find(text, from) != std::string::npos; });
+  }
+  bool WaitForErrorText(const std::string& text) {
+    return WaitFor([&](const std::string&) { return err_text_.find(text) != std::string::npos; });
   }
 
   /// Waits for `prompt` and then for the line editor to listen: keys that come in between are lost to it.

@@ -150,6 +150,41 @@ TEST_F(Serve, KeysComeFromAFile) {
   EXPECT_THAT(Ask(port, "GET", "/health"), HasSubstr(" 200 "));
 }
 
+TEST_F(Serve, KeysAreReadAnewWhenAskedFor) {
+  const auto write = [&](const std::string& text) {
+    WriteText("keys", text);
+    ::chmod(File("keys").c_str(), 0600);
+  };
+  write("sesame-open\n");
+  Process process(Words({"--api-keys", File("keys")}));
+  const int port = PortOf(process);
+  const auto ask = [&](const std::string& key) {
+    return Ask(port, "GET", "/v1/models", "", "Authorization: Bearer " + key + "\r\n");
+  };
+  EXPECT_THAT(ask("sesame-open"), HasSubstr(" 200 "));
+  write("short\n");
+  process.Signal(SIGHUP);
+  ASSERT_TRUE(process.WaitForErrorText("\n"));
+  EXPECT_THAT(ask("sesame-open"), HasSubstr(" 200 "));
+  write("sesame-close\n");
+  process.Signal(SIGHUP);
+  ASSERT_TRUE(process.WaitForErrorText("read anew\n"));
+  EXPECT_THAT(ask("sesame-open"), HasSubstr(" 401 "));
+  EXPECT_THAT(ask("sesame-close"), HasSubstr(" 200 "));
+  process.Signal(SIGTERM);
+  const Outcome outcome = process.Finish();
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.err, ::testing::MatchesRegex("warning: [^\n]* stay as they were: [^\n]*keys, line 1: "
+                                                   "[^\n]*\ninfo: [^\n]*\n"));
+}
+
+TEST_F(Serve, EndsWithItsTerminal) {
+  Process process(Words(), {.terminal = true});
+  PortOf(process);
+  process.HangUp();
+  EXPECT_EQ(process.Finish().code, 0);
+}
+
 TEST_F(Serve, WhatCannotBeServedIsOneLine) {
   ExpectOneLine(RunTern({"serve", "--model", File("none.pth"), "--port", "0"}), "none.pth");
   ExpectOneLine(RunTern(Words({"--model", "tiny=" + model_})), "tiny");

@@ -1,6 +1,7 @@
 // OpenAI's own client against `tern serve` with the bundled model.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { spawn } from 'node:child_process';
 
 import OpenAI from 'openai';
@@ -74,6 +75,23 @@ test('chat, whole and streamed, is the same for the same seed', async () => {
   assert.equal(text, whole.choices[0].message.content);
   assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
   assert.ok(usage.prompt_tokens_details.cached_tokens > 0);
+});
+
+test('what a silent stream says to stay alive is no part of the answer', async (t) => {
+  const relay = createServer(async (asked, response) => {
+    const { authorization } = asked.headers;
+    const answer = await fetch(url + asked.url, {
+      method: asked.method, duplex: 'half', body: asked, headers: { authorization, 'content-type': 'application/json' } });
+    response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') });
+    response.end((await answer.text()).replaceAll('data: ', ': ping\n\ndata: '));
+  });
+  await new Promise((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  t.after(() => relay.close());
+  const through = new OpenAI({ baseURL: `http://127.0.0.1:${relay.address().port}/v1`, apiKey: KEY, maxRetries: 0 });
+  const request = { model: await model(), messages: say('Once'), max_tokens: 8, seed: 2 };
+  const whole = await client.chat.completions.create(request);
+  const message = await through.chat.completions.stream(request).finalMessage();
+  assert.equal(message.content, whole.choices[0].message.content);
 });
 
 test('the stream helper puts the message together', async () => {

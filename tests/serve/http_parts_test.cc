@@ -1,10 +1,9 @@
-// What the server is made of, piece by piece: keys, metrics, events.
+// What the server is made of, piece by piece: keys, metrics.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 #include "serve/api_keys.h"
-#include "serve/event_stream.h"
 #include "serve/metrics.h"
 #include "tests/testing/test_data.h"
 
@@ -82,12 +81,6 @@ TEST(Metrics, OfTheServerStandTogether) {
   WriteHttpMetrics({.connections = 3, .responses_4xx = 2}, &writer);
   EXPECT_THAT(writer.text(), HasSubstr("tern_http_connections 3\n"));
   EXPECT_THAT(writer.text(), HasSubstr("tern_http_responses_total{status=\"4xx\"} 2\n"));
-}
-
-TEST(Events, KeepTheLinesOfTheirText) {
-  EXPECT_EQ(FormatEvent("{}"), "data: {}\n\n");
-  EXPECT_EQ(FormatEvent("one\ntwo\r\n\rthree"), "data: one\ndata: two\ndata: \ndata: three\n\n");
-  EXPECT_EQ(FormatEvent(""), "data: \n\n");
 }
 
 }  // namespace

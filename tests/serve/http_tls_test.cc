@@ -5,6 +5,7 @@
 #include <openssl/x509.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "tests/serve/http_testing.h"
 #include "tests/testing/test_data.h"
@@ -74,6 +75,16 @@ class TlsClient {
 
   bool connected() const { return connected_; }
   int version() const { return SSL_version(ssl_); }
+  /// The server's, as bytes.
+  std::string certificate() const {
+    X509* const certificate = SSL_get1_peer_certificate(ssl_);
+    unsigned char* bytes = nullptr;
+    const int size = i2d_X509(certificate, &bytes);
+    std::string text(reinterpret_cast<char*>(bytes), size > 0 ? static_cast<size_t>(size) : 0);
+    OPENSSL_free(bytes);
+    X509_free(certificate);
+    return text;
+  }
   void Send(const std::string& bytes) { SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())); }
   std::string ReadUntil(const std::string& text) {
     char piece[4096];
@@ -144,6 +155,32 @@ TEST(HttpTls, SurvivesClientsThatSpeakSomethingElse) {
   EXPECT_THAT(client.ReadUntil("hello"), HasSubstr("200 OK"));
   server->Stop(milliseconds(5000));
   EXPECT_EQ(server->stats().connections, 0);
+}
+
+TEST(HttpTls, RenewsItsCertificate) {
+  const testing::TempDir dir;
+  const Files files = MakeCertificate(dir, "good");
+  TestServer server(OptionsWith(files));
+  TlsClient before(server->port());
+  const std::string first = before.certificate();
+  EXPECT_NE(first, "");
+  const Files other = MakeCertificate(dir, "other");
+  const auto replace = [](const std::string& file, const std::string& by) {
+    std::filesystem::copy_file(by, file, std::filesystem::copy_options::overwrite_existing);
+  };
+  replace(files.certificate, other.certificate);  // but not yet the key
+  EXPECT_THAT(server->Renew({}).message(), HasSubstr("good.key"));
+  EXPECT_EQ(TlsClient(server->port()).certificate(), first);
+  replace(files.key, other.key);
+  const Status renewed = server->Renew({});
+  EXPECT_TRUE(renewed.ok()) << renewed.message();
+  TlsClient after(server->port());
+  EXPECT_NE(after.certificate(), first);
+  for (TlsClient* client : {&before, &after}) {  // both are served
+    client->Send(TestServer::Get("/hello"));
+    EXPECT_THAT(client->ReadUntil("hello"), HasSubstr("200 OK"));
+  }
+  EXPECT_FALSE(server->Renew({"a-key-out-of-nowhere"}).ok());
 }
 
 TEST(HttpTls, ErrorsNameTheFile) {

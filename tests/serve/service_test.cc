@@ -13,52 +13,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const char* const kChat = "/v1/chat/completions";
-const char* const kCompletions = "/v1/completions";
-
-/// ASCII only: bytes beyond would be cut and replaced in JSON, and texts could not be compared.
-json AsciiBias() {
-  json bias;
-  for (int token = 128; token < 256; ++token) bias[std::to_string(token)] = -100;
-  return bias;
-}
-
-json Prompt(const std::string& text, int tokens, uint64_t seed = 1) {
-  return {{"prompt", text}, {"max_tokens", tokens}, {"seed", seed}, {"logit_bias", AsciiBias()}};
-}
-json Say(const std::string& text, int tokens, uint64_t seed = 1) {
-  return {{"messages", {{{"role", "user"}, {"content", text}}}},
-          {"max_tokens", tokens},
-          {"seed", seed},
-          {"logit_bias", AsciiBias()}};
-}
-
-/// What the model writes after a text, by the plain loop of one session.
-std::string Expected(const Service& service, const std::string& prompt, int tokens, uint64_t seed) {
-  const auto tokenizer = MakeByteTokenizer();
-  Session session(service.model());
-  EXPECT_TRUE(session.Feed(tokenizer->Encode(prompt)).ok());
-  SamplingOptions sampling{.top_p = 1, .presence = 0, .frequency = 0, .penalty_decay = 1, .seed = seed};
-  for (const int32_t token : BytesBeyondAscii()) sampling.logit_bias[token] = -100;
-  Sampler sampler(sampling, tokenizer.get());
-  return RunGenerate(session, sampler, *tokenizer, {.max_tokens = tokens}).text;
-}
-
-std::string Content(const json& answer) { return answer["choices"][0]["message"]["content"]; }
-std::string Text(const json& answer) { return answer["choices"][0]["text"]; }
-
-/// The deltas' contents of one choice, joined.
-std::string Streamed(const Events& events, int index = 0) {
-  std::string text;
-  for (const json& chunk : events.chunks) {
-    for (const json& choice : chunk["choices"]) {
-      if (choice["index"] != index) continue;
-      text += choice.contains("text") ? choice.value("text", "") : choice["delta"].value("content", "");
-    }
-  }
-  return text;
-}
-
 TEST(Service, CompletesAsThePlainLoopDoes) {
   const Service service;
   for (const uint64_t seed : {1, 2, 3}) {
@@ -439,23 +393,6 @@ TEST(Service, AnswersAreTheSameInCompany) {
   }
 }
 
-/// Waits (30 s at most) until the engine's figures are as wanted.
-template <typename Check>
-bool Eventually(Service& service, Check check) {
-  const auto model = *service.context().host.Find("");
-  for (int i = 0; i < 15'000; ++i) {
-    if (check(model->engine().stats())) return true;
-    ::usleep(2000);
-  }
-  return false;
-}
-
-std::string StreamRequest(int tokens) {
-  json body = Prompt("Once", tokens);
-  body["stream"] = true;
-  return TestServer::Post("/v1/completions", body.dump(), "Content-Type: application/json\r\n");
-}
-
 TEST(Service, AFullQueueSaysTryAgain) {
   Service service({.engine = {.max_batch = 1, .max_queue = 1}});
   Client running = service.Connect(), waiting = service.Connect();
@@ -467,6 +404,34 @@ TEST(Service, AFullQueueSaysTryAgain) {
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(refused.headers.count("retry-after"), 1u);
   EXPECT_THAT(refused.body, HasSubstr("rate_limit"));
+}
+
+TEST(Service, AStreamThatWaitsSaysThatItIsAlive) {
+  Service service({.engine = {.max_batch = 1}, .longest_silence = std::chrono::milliseconds(5)});
+  Client running = service.Connect(), waiting = service.Connect();
+  running.Send(StreamRequest(1'000'000));
+  ASSERT_TRUE(running.WaitForText("data: "));
+  waiting.Send(StreamRequest(20));
+  ASSERT_TRUE(waiting.WaitForText("Content-Type: text/event-stream"));
+  ASSERT_TRUE(waiting.WaitForText(": ping\n\n"));  // there is no place for it yet
+  EXPECT_TRUE(Eventually(service, [](const EngineStats& stats) { return stats.waiting == 1; }));
+  running.Close();
+  const Answer answer = waiting.Read();
+  EXPECT_EQ(answer.status, 200);
+  const Events events = ParseEvents(answer.body);
+  EXPECT_TRUE(events.done);
+  EXPECT_EQ(Streamed(events), Expected(service, "Once", 20, 1));
+}
+
+TEST(Service, WhatIsWrongBeforeAStreamHasAStatus) {
+  const Service service;
+  json request = Prompt("Once", 5);
+  request["stream"] = true;
+  request["prompt"] = {70000};
+  EXPECT_EQ(service.Fail("POST", kCompletions, request)["status"], 400);
+  request["prompt"] = "Once";
+  request["model"] = "none";
+  EXPECT_EQ(service.Fail("POST", kCompletions, request)["status"], 404);
 }
 
 TEST(Service, AClientThatGoesHasItsAnswerStopped) {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,10 +29,14 @@ inline Events ParseEvents(const std::string& body) {
   Events events;
   for (size_t at = 0; at < body.size();) {
     const size_t end = body.find("\n\n", at);
-    EXPECT_EQ(body.substr(at, 6), "data: ");
     EXPECT_NE(end, std::string::npos);
     EXPECT_FALSE(events.done);
     if (end == std::string::npos) break;
+    if (body[at] == ':') {  // a comment
+      at = end + 2;
+      continue;
+    }
+    EXPECT_EQ(body.substr(at, 6), "data: ");
     const std::string data = body.substr(at + 6, end - at - 6);
     if (data == "[DONE]") {
       events.done = true;
@@ -48,6 +53,7 @@ struct ServiceOptions {
   StateCacheOptions states = {};
   std::vector<std::string> keys = {};
   std::vector<std::string> models = {"tiny"};
+  std::chrono::milliseconds longest_silence{10'000};
 };
 
 class Service {
@@ -65,6 +71,7 @@ class Service {
     context_ = std::make_shared<serve::ServiceContext>(
         sources, load, serve::HostOptions{.engine = options.engine, .states = options.states});
     context_->version = "test";
+    context_->longest_silence = options.longest_silence;
     serve::HttpOptions http;
     http.port = 0;
     http.api_keys = options.keys;
@@ -127,5 +134,68 @@ class Service {
   std::shared_ptr<serve::ServiceContext> context_;
   std::unique_ptr<serve::HttpServer> server_;
 };
+
+inline const char* const kChat = "/v1/chat/completions";
+inline const char* const kCompletions = "/v1/completions";
+
+/// ASCII only: bytes beyond would be cut and replaced in JSON, and texts could not be compared.
+inline json AsciiBias() {
+  json bias;
+  for (int token = 128; token < 256; ++token) bias[std::to_string(token)] = -100;
+  return bias;
+}
+
+inline json Prompt(const std::string& text, int tokens, uint64_t seed = 1) {
+  return {{"prompt", text}, {"max_tokens", tokens}, {"seed", seed}, {"logit_bias", AsciiBias()}};
+}
+inline json Say(const std::string& text, int tokens, uint64_t seed = 1) {
+  return {{"messages", {{{"role", "user"}, {"content", text}}}},
+          {"max_tokens", tokens},
+          {"seed", seed},
+          {"logit_bias", AsciiBias()}};
+}
+
+/// What the model writes after a text, by the plain loop of one session.
+inline std::string Expected(const Service& service, const std::string& prompt, int tokens, uint64_t seed) {
+  const auto tokenizer = MakeByteTokenizer();
+  Session session(service.model());
+  EXPECT_TRUE(session.Feed(tokenizer->Encode(prompt)).ok());
+  SamplingOptions sampling{.top_p = 1, .presence = 0, .frequency = 0, .penalty_decay = 1, .seed = seed};
+  for (const int32_t token : BytesBeyondAscii()) sampling.logit_bias[token] = -100;
+  Sampler sampler(sampling, tokenizer.get());
+  return RunGenerate(session, sampler, *tokenizer, {.max_tokens = tokens}).text;
+}
+
+inline std::string Content(const json& answer) { return answer["choices"][0]["message"]["content"]; }
+inline std::string Text(const json& answer) { return answer["choices"][0]["text"]; }
+
+/// The deltas' contents of one choice, joined.
+inline std::string Streamed(const Events& events, int index = 0) {
+  std::string text;
+  for (const json& chunk : events.chunks) {
+    for (const json& choice : chunk["choices"]) {
+      if (choice["index"] != index) continue;
+      text += choice.contains("text") ? choice.value("text", "") : choice["delta"].value("content", "");
+    }
+  }
+  return text;
+}
+
+/// Waits (30 s at most) until the engine's figures are as wanted.
+template <typename Check>
+bool Eventually(Service& service, Check check) {
+  const auto model = *service.context().host.Find("");
+  for (int i = 0; i < 15'000; ++i) {
+    if (check(model->engine().stats())) return true;
+    ::usleep(2000);
+  }
+  return false;
+}
+
+inline std::string StreamRequest(int tokens) {
+  json body = Prompt("Once", tokens);
+  body["stream"] = true;
+  return TestServer::Post("/v1/completions", body.dump(), "Content-Type: application/json\r\n");
+}
 
 }  // namespace tern::testing

@@ -122,6 +122,36 @@ test('an answer that was stopped is completed, and states inside a branch are no
   assert.equal(after, before, 'one more at the end, one fewer inside');
 });
 
+test('a conversation in two windows has what was written in both', async (t) => {
+  const page = await visit(t, browser, url);
+  await say(page, 'Tell me a story');
+  await answered(page);
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await other.locator('.turn.assistant').waitFor();
+  await page.locator('.turn.user').getByRole('button', { name: 'Edit' }).click();
+  await page.locator('textarea.edit').fill('half a thought');
+  await say(other, 'Written elsewhere');
+  await answered(other);
+  await page.getByText('Written elsewhere').waitFor();
+  assert.equal(await page.locator('textarea.edit').inputValue(), 'half a thought');
+  await page.locator('textarea.edit').press('Escape');
+  await say(page, 'Written here');
+  await answered(page);
+  await other.getByText('Written here').waitFor();
+  await other.waitForFunction(() => document.querySelectorAll('.turn').length === 6);
+  const said = await other.locator('.turn.user .said').allTextContents();
+  assert.deepEqual(said, ['Tell me a story', 'Written elsewhere', 'Written here']);
+
+  await page.fill('#composer', 'not sent');
+  await page.locator('.turn.user').last().getByRole('button', { name: 'Edit' }).click();
+  await page.locator('textarea.edit').fill('nor this');
+  await other.locator('.turn').nth(2).getByRole('button', { name: 'Delete from here on' }).click();
+  await other.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2);
+  assert.equal(await page.locator('#composer').inputValue(), 'not sent\n\nnor this');
+});
+
 test('an edited answer is a branch too, and a turn can be deleted with what follows', async (t) => {
   const page = await visit(t, browser, url);
   await say(page, 'Tell me a story');

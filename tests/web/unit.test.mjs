@@ -8,7 +8,7 @@ import * as tree from '../../web/js/tree.js';
 import { exportText, importText } from '../../web/js/transfer.js';
 import { PRESETS, presetOf, samplingFields, stopTexts } from '../../web/js/presets.js';
 import { doubt, piecesOf, visible } from '../../web/js/tokens.js';
-import { bytes, count, daysAgo, duration, percent } from '../../web/js/format.js';
+import { bytes, count, daysAgo, duration, fillIn, percent } from '../../web/js/format.js';
 import { History, cachedShare } from '../../web/js/history.js';
 import { languageFiles } from '../../web/js/languages.js';
 
@@ -161,6 +161,14 @@ test('figures are written for people', () => {
   assert.equal(percent(0.063), '6.3%');
   const noon = new Date(2026, 5, 10, 12).getTime();
   assert.deepEqual([0, 11, 13, 36, 37].map((hours) => daysAgo(noon - hours * 3_600_000, noon)), [0, 0, 1, 1, 2]);
+});
+
+test('texts are filled in, with the word that fits the number', () => {
+  assert.equal(fillIn('{a} and {b}, {c}', { a: 1, b: 'two' }), '1 and two, {c}');
+  const text = '{n} {n:token|tokens}';
+  assert.deepEqual(['1', 1, '0', '2', '1,000', '11'].map((n) => fillIn(text, { n })),
+    ['1 token', '1 token', '0 tokens', '2 tokens', '1,000 tokens', '11 tokens']);
+  assert.equal(fillIn('{n} 个词元', { n: 1 }), '1 个词元');
 });
 
 test('the metrics keep their last rows and add up models', () => {

@@ -3,7 +3,7 @@ import { autoGrow, fill, h, icon, iconButton } from './dom.js';
 import { Reader, note } from './announce.js';
 import { answer, forgetState, goOn, isRunning, onProgress, stop } from './runner.js';
 import { addTurn, branchAt, newConversation, place, removeTurn, shownPath, showSibling } from './tree.js';
-import { getConversation, saveConversation } from './store.js';
+import { getConversation, onChange, saveConversation } from './store.js';
 import { TurnView, isSendKey } from './turn.js';
 import { confirmDialog, toast } from './dialog.js';
 import { listModels } from './api.js';
@@ -232,6 +232,21 @@ class ChatView {
     if (this.atEnd) requestAnimationFrame(() => this.#toEnd());
   }
 
+  /** Another window has changed the conversation. What is being written here stays. */
+  changedElsewhere(id) {
+    const newest = getConversation(id);
+    if (id !== this.conversation.id || !newest) return;
+    this.conversation = newest;
+    const before = this.views;
+    this.render();
+    for (const [turn, { draft }] of before) {
+      if (!draft || this.views.has(turn)) continue;  // else the turn is shown no more
+      this.input.value = [this.input.value, draft].filter(Boolean).join('\n\n');
+      this.grow();
+      this.#updateButton();
+    }
+  }
+
   #follow() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     this.atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
@@ -281,18 +296,21 @@ class ChatView {
     this.views = new Map();
     for (const turn of path) {
       const kept = old.get(turn.id);
-      const same = kept && kept.count === place(this.conversation, turn.id).count && kept.turn === turn;
+      const { count } = place(this.conversation, turn.id);
+      const same = kept && (kept.draft !== null || (kept.count === count && kept.turn === turn));
       const view = same ? kept : new TurnView(this.conversation, turn, this.#actions);
-      view.count = place(this.conversation, turn.id).count;
+      Object.assign(view, { conversation: this.conversation, turn, count });
       if (same) view.update();
       this.views.set(turn.id, view);
     }
+    const focused = document.activeElement;
     const elements = path.map((turn) => this.views.get(turn.id).element);
     if (elements.length) elements.at(-1).tabIndex = 0;
     for (const element of elements.slice(0, -1)) element.tabIndex = -1;
     const now = [...this.turns.children];
     if (!elements.length) fill(this.turns, this.#welcome());
     else if (now.length !== elements.length || now.some((element, i) => element !== elements[i])) fill(this.turns, elements);
+    if (focused !== document.activeElement && focused?.isConnected) focused.focus();  // it was moved, not removed
     this.#updateButton();
     this.#updateHint();
   }
@@ -315,6 +333,7 @@ class ChatView {
 
 let current = null;
 onProgress((conversation, turn) => current?.progress(conversation, turn));
+onChange((id, elsewhere) => { if (elsewhere) current?.changedElsewhere(id); });
 
 export function chatView(id) {
   const view = new ChatView(id);

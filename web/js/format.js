@@ -2,6 +2,10 @@
 let locale = 'en';
 export const setLocale = (language) => { locale = language; };
 
+/** A text with its {names} filled in. {name:one|many} is the word for that number, where the language has two. */
+export const fillIn = (text, values) => text.replace(/\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g, (whole, name, one, many) =>
+  !(name in values) ? whole : one === undefined ? values[name] : String(values[name]) === '1' ? one : many);
+
 export const number = (value, digits = 0) =>
   new Intl.NumberFormat(locale, { maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(value ?? 0);
 

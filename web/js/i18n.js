@@ -1,5 +1,5 @@
 // The page's texts. English is complete; a text that another language lacks is shown in English.
-import { setLocale } from './format.js';
+import { fillIn, setLocale } from './format.js';
 import { pref, setPref } from './prefs.js';
 
 export const LANGUAGES = { en: 'English', zh: '中文' };
@@ -27,5 +27,5 @@ export function setLanguage(name) {
 
 /** t('turn.tokens', {tokens: 3}): the text, its {names} filled in. */
 export function t(key, values = {}) {
-  return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
+  return fillIn(texts[key] ?? key, values);
 }

@@ -19,22 +19,34 @@ export async function openStore() {
     opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: 'id' });
     database = await promised(opening);
     for (const conversation of await promised(database.transaction(STORE).objectStore(STORE).getAll())) {
-      for (const node of Object.values(conversation.nodes)) delete node.running;  // the page was left in mid-answer
-      conversations.set(conversation.id, conversation);
+      conversations.set(conversation.id, atRest(conversation));
     }
   } catch {
     database = null;
   }
-  channel?.addEventListener('message', async ({ data: id }) => {  // another window's change
-    const found = database && await promised(database.transaction(STORE).objectStore(STORE).get(id));
-    if (found && !Object.values(conversations.get(id)?.nodes ?? {}).some((node) => node.running)) conversations.set(id, found);
-    else if (!found) conversations.delete(id);
-    changed(id);
-  });
+  channel?.addEventListener('message', ({ data: id }) => takeOver(id).catch(() => {}));
 }
 
+// As it was saved, perhaps in the middle of an answer that this window is not writing.
+function atRest(conversation) {
+  for (const node of Object.values(conversation.nodes)) delete node.running;
+  return conversation;
+}
+
+// Another window's change. A conversation that is being answered here only gains the other's turns; saved, it has both.
+async function takeOver(id) {
+  const found = database && await promised(database.transaction(STORE).objectStore(STORE).get(id));
+  const own = conversations.get(id);
+  const writing = own && Object.values(own.nodes).some((node) => node.running);
+  if (!found) conversations.delete(id);
+  else if (writing) own.nodes = { ...atRest(found).nodes, ...own.nodes };
+  else conversations.set(id, atRest(found));
+  changed(id, true);
+}
+
+/** `listener(id, elsewhere)`: `elsewhere` when it was another window's change. */
 export const onChange = (listener) => { listeners.add(listener); };
-const changed = (id) => { for (const listener of listeners) listener(id); };
+const changed = (id, elsewhere = false) => { for (const listener of listeners) listener(id, elsewhere); };
 
 /** The last used first. */
 export const listConversations = () => [...conversations.values()].sort((a, b) => b.updated - a.updated);

@@ -39,6 +39,7 @@ export class TurnView {
     Object.assign(this, { conversation, turn, actions });
     this.body = h('div', { class: turn.role === 'user' ? 'said' : 'answer' });
     this.thought = null;
+    this.area = null;  // while the text is being edited
     this.foot = h('div', { class: 'turn-foot' });
     this.element = h('article', {
       class: `turn ${turn.role}`, data: { id: turn.id }, tabindex: '-1', 'aria-label': t(`turn.${turn.role}`),
@@ -46,6 +47,11 @@ export class TurnView {
     this.markdown = turn.role === 'assistant' ? new MarkdownView(this.body) : null;
     this.paint = throttle(() => this.update(), 60);
     this.update();
+  }
+
+  /** The text that is being edited, or null. */
+  get draft() {
+    return this.area?.value ?? null;
   }
 
   update() {
@@ -117,6 +123,7 @@ export class TurnView {
     area.value = this.turn.text;
     const close = () => {
       form.replaceWith(this.body);
+      this.area = null;
       this.foot.hidden = false;
       this.element.classList.remove('editing');
       this.element.focus();
@@ -131,6 +138,7 @@ export class TurnView {
       h('button', { type: 'button', class: 'primary', onclick: submit },
         t(this.turn.role === 'user' ? 'turn.send_branch' : 'turn.save_branch'))));
     this.body.replaceWith(form);
+    this.area = area;
     this.foot.hidden = true;
     this.element.classList.add('editing');
     autoGrow(area);

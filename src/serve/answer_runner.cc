@@ -1,0 +1,171 @@
+#include "serve/answer_runner.h"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "serve/handler.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 inlines one half of Asio's allocation of coroutines and misses the other.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
+namespace tern::serve {
+namespace {
+
+/// A comment, which clients pass over.
+constexpr std::string_view kPing = ": ping\n\n";
+
+/// One job on its way: what is open, and what the client has got.
+class Runner {
+ public:
+  Runner(ServiceContext& context, Exchange& exchange, AnswerJob job)
+      : context_(context), exchange_(exchange), job_(std::move(job)) {}
+
+  Task<void> Run() {
+    std::optional<ApiError> error = Submit();
+    if (error) co_return co_await SendError(exchange_, *error);
+    bool there = true;
+    if (job_.stream) there = co_await Begin();
+    while (there && !error && open_ > 0) {
+      AnswerEvents news = co_await stream_->Next(deadline_);
+      std::string events;
+      if (news.empty()) events = kPing;
+      error = co_await Take(std::move(news), &events);
+      there = !exchange_.gone();
+      if (there && !error && job_.stream && !events.empty()) there = co_await Write(events);
+    }
+    Log();
+    if (error || open_ > 0) Cancel();
+    co_await Finish(error);
+  }
+
+ private:
+  std::optional<ApiError> Submit() {
+    stream_ = std::make_shared<AnswerStream>(exchange_.executor());
+    int first = 0;
+    for (size_t i = 0; i < job_.requests.size(); ++i) {
+      const int choices = job_.requests[i].choices;
+      auto ticket = job_.model->engine().Submit(std::move(job_.requests[i]),
+                                                stream_->Listener(static_cast<int>(i), first));
+      if (!ticket.ok()) {
+        Cancel();
+        return context_.stopping ? Stopping() : ToApiError(ticket.status());
+      }
+      tickets_.push_back(*ticket);
+      first += choices;
+      open_ += choices;
+    }
+    exchange_.OnGone([model = job_.model, tickets = tickets_, stream = stream_] {
+      for (const Engine::Ticket ticket : tickets) model->engine().Cancel(ticket);
+    });
+    return std::nullopt;
+  }
+
+  void Cancel() {
+    for (const Engine::Ticket ticket : tickets_) job_.model->engine().Cancel(ticket);
+  }
+
+  Task<std::optional<ApiError>> Take(AnswerEvents news, std::string* events) {
+    for (const auto& prompt : news.prompts) job_.writer->OnPrompt(prompt.number, prompt.read, events);
+    for (const AnswerPiece& piece : news.pieces) job_.writer->OnPiece(piece, events);
+    for (const AnswerEnd& end : news.ends) {
+      --open_;
+      if (auto failure = Failure(end)) co_return failure;
+      std::string id;
+      if (job_.keep_state && end.state) {
+        ApiResult<std::string> kept = co_await Keep(end.state);
+        if (!kept.ok()) co_return kept.status();
+        id = *kept;
+      }
+      job_.writer->OnEnd(end, id, events);
+    }
+    co_return std::nullopt;
+  }
+
+  /// Gives the place a name, and takes the session's old one away.
+  Task<ApiResult<std::string>> Keep(std::shared_ptr<const KeptState> state) {
+    const std::string& session = job_.session.name();
+    std::optional<Result<StateInfo>> saved;
+    std::function<void()> save = [&] {
+      StateCache& cache = job_.model->cache();
+      const std::string parent = session.empty() ? job_.parent : std::string();
+      saved = cache.Save(job_.owner, state, parent, session.empty() ? std::string() : SessionNote(session));
+      if (saved->ok() && !session.empty() && !job_.parent.empty()) {
+        static_cast<void>(cache.Delete(job_.owner, job_.parent));  // the new one is newer: it counts
+      }
+    };
+    co_await context_.preparing.Run(exchange_.executor(), std::move(save));
+    if (!saved->ok()) co_return ToApiError(saved->status(), "keep_state");
+    co_return (*saved)->id;
+  }
+
+  /// The head of a stream, before there is anything to say: a client that waits for a long prompt to be read
+  /// knows that it is.
+  Task<bool> Begin() {
+    HttpResponse head;
+    head.content_type = "text/event-stream; charset=utf-8";
+    head.headers.emplace_back("Cache-Control", "no-cache, no-transform");
+    head.headers.emplace_back("X-Accel-Buffering", "no");  // nginx would collect the pieces
+    const Status begun = co_await exchange_.Begin(std::move(head));
+    NoteWritten();
+    co_return begun.ok();
+  }
+
+  Task<bool> Write(std::string_view events) {
+    const Status written = co_await exchange_.Write(events);
+    NoteWritten();
+    co_return written.ok();
+  }
+
+  void NoteWritten() { deadline_ = std::chrono::steady_clock::now() + context_.longest_silence; }
+
+  Task<void> Finish(const std::optional<ApiError>& error) {
+    if (!job_.stream) co_return co_await SendWhole(error);
+    std::string last;
+    if (error) {
+      last = ErrorEvent(*error);
+    } else if (open_ == 0) {
+      job_.writer->OnFinish(&last);
+    }
+    if (last.empty()) co_return;
+    const bool written = co_await Write(last);
+    if (!written) co_return;
+    const Status ended = co_await exchange_.End();
+    static_cast<void>(ended);
+  }
+
+  Task<void> SendWhole(const std::optional<ApiError>& error) {
+    if (exchange_.gone() && (error || open_ > 0)) co_return;
+    if (error) co_return co_await SendError(exchange_, *error);
+    HttpResponse response;
+    response.body = job_.writer->Whole();
+    const Status sent = co_await exchange_.Send(std::move(response));
+    static_cast<void>(sent);
+  }
+
+  void Log() {
+    exchange_.Log("model", job_.model->name());
+    exchange_.Log("prompt_tokens", std::to_string(job_.writer->prompt_tokens()));
+    exchange_.Log("cached_tokens", std::to_string(job_.writer->cached_tokens()));
+    exchange_.Log("completion_tokens", std::to_string(job_.writer->completion_tokens()));
+  }
+
+  ServiceContext& context_;
+  Exchange& exchange_;
+  AnswerJob job_;
+  std::shared_ptr<AnswerStream> stream_;
+  std::vector<Engine::Ticket> tickets_;
+  int open_ = 0;                                       // choices that have not ended
+  Bell::TimePoint deadline_ = Bell::TimePoint::max();  // of a stream's silence
+};
+
+}  // namespace
+
+Task<void> RunJob(ServiceContext& context, Exchange& exchange, AnswerJob job) {
+  Runner runner(context, exchange, std::move(job));
+  co_await runner.Run();
+}
+
+}  // namespace tern::serve
