@@ -53,7 +53,8 @@ TEST_P(GoldenModel, GivesTheReferencesLogitsInAnyChunking) {
 TEST_P(GoldenModel, GivesTheReferencesLogitsAtEveryKernelLevel) {
   const kernels::Level before = kernels::Kernels().level;
   const std::vector<int32_t> tokens = Ids(golden_);
-  for (kernels::Level level : {kernels::Level::kRef, kernels::Level::kAvx2, kernels::Level::kAvx512}) {
+  for (kernels::Level level : {kernels::Level::kRef, kernels::Level::kAvx2, kernels::Level::kAvx512,
+                               kernels::Level::kAmx}) {
     if (!kernels::UseLevel(level).ok()) continue;
     State state = model_->NewState();
     EXPECT_LT(RelativeError(testing::Run(*model_, tokens, &state, 16), golden_.logits.back().values), kTolerance)

@@ -6,15 +6,13 @@ namespace {
 
 /// Four columns of sixteen rows as two rows of pairs: to[0] and to[kPanelRows].
 TERN_INLINE void StorePairs(Quad quad, Vec scale, Vec min, uint32_t* to) {
-  alignas(64) static constexpr uint16_t kInterleaved[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                            8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512i order = _mm512_load_si512(kInterleaved), byte = _mm512_set1_epi32(0xff);
+  const __m512i byte = _mm512_set1_epi32(0xff);
   const auto weights = [&](__m512i integers)
                            __attribute__((always_inline)) { return Fma(ToFloats(integers), scale, min); };
   const Vec a = weights(_mm512_and_si512(quad, byte)), b = weights(_mm512_and_si512(_mm512_srli_epi32(quad, 8), byte)),
             c = weights(_mm512_and_si512(_mm512_srli_epi32(quad, 16), byte)), d = weights(_mm512_srli_epi32(quad, 24));
-  _mm512_store_si512(to, _mm512_permutexvar_epi16(order, Narrow(a, b)));
-  _mm512_store_si512(to + kPanelRows, _mm512_permutexvar_epi16(order, Narrow(c, d)));
+  _mm512_store_si512(to, Interleaved(Narrow(a, b)));
+  _mm512_store_si512(to + kPanelRows, Interleaved(Narrow(c, d)));
 }
 
 /// A block of 32 columns. min: the weight of the integer 0 (what −zero·scale gives is exact).

@@ -15,9 +15,15 @@ struct Panel {
   alignas(64) uint32_t pairs[kPanelPairs][kPanelRows];
 };
 
-TERN_INLINE __m256i AsBits(__m256bh v) { return reinterpret_cast<__m256i>(v); }
 /// Sixteen of each as bf16: `low` in the lower half.
 TERN_INLINE Pairs Narrow(Vec low, Vec high) { return reinterpret_cast<Pairs>(_mm512_cvtne2ps_pbh(high.v, low.v)); }
+
+/// Two columns of sixteen rows, one after the other, as pairs.
+TERN_INLINE Pairs Interleaved(__m512i columns) {
+  alignas(64) static constexpr uint16_t kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), columns);
+}
 
 /// n ≤ 32 activations as bf16, zeros after them.
 TERN_INLINE Pairs NarrowActivations(const float* p, int64_t n) {
@@ -82,11 +88,17 @@ void PanelOfRows(const MatrixView& w, int64_t row, int64_t col, int64_t cols, Pa
   }
 }
 
-/// Sixteen rows of a column as bf16, in the lower half of each 32 bits.
+/// Sixteen rows of two columns as pairs; without `second`, zeros in its place.
 template <DType type>
-TERN_INLINE Pairs ColumnOf(const std::byte* p) {
-  if constexpr (type == DType::kF16) return _mm512_cvtepu16_epi32(AsBits(_mm512_cvtneps_pbh(LoadF16(p).v)));
-  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(static_cast<const void*>(p))));
+TERN_INLINE Pairs PairsOfColumns(const std::byte* first, const std::byte* second) {
+  if constexpr (type == DType::kF16) {
+    return Interleaved(Narrow(LoadF16(first), second != nullptr ? LoadF16(second) : Zero()));
+  }
+  const auto load = [](const std::byte* p) __attribute__((always_inline)) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(static_cast<const void*>(p)));
+  };
+  const __m512i low = _mm512_zextsi256_si512(load(first));
+  return Interleaved(second != nullptr ? _mm512_inserti64x4(low, load(second), 1) : low);
 }
 
 /// The same in layout kColumns, where a group is a strip.
@@ -97,9 +109,8 @@ void PanelOfColumns(const MatrixView& w, int64_t row, int64_t col, int64_t cols,
   for (int64_t c = 0; c < cols; c += 2, p += 2 * kColumnBytes) {
     const bool both = c + 1 < cols;
     TERN_UNROLL for (int64_t r = 0; r < kPanelRows; r += kLanes) {
-      Pairs pairs = ColumnOf<type>(p + 2 * r);
-      if (both) pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(ColumnOf<type>(p + kColumnBytes + 2 * r), 16));
-      _mm512_store_si512(&panel.pairs[c / 2][r], pairs);
+      const std::byte* second = both ? p + kColumnBytes + 2 * r : nullptr;
+      _mm512_store_si512(&panel.pairs[c / 2][r], PairsOfColumns<type>(p + 2 * r, second));
     }
     Prefetch(p + 2 * kPanelPairs * kColumnBytes);
     Prefetch(p + (2 * kPanelPairs + 1) * kColumnBytes);
