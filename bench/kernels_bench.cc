@@ -1,7 +1,8 @@
 // Speed of the kernels, level by level. Build with -DTERN_BENCH=ON and the release preset:
 //   kernels_bench --benchmark_filter='matmul/avx512/f16'
 // Arguments: matmul/LEVEL/TYPE/T (2048×2048, one thread), packed/, columns/, packed_memory/ and
-// columns_memory/LEVEL/TYPE/T (256×2048, one thread, in the cache and not), bf16/TYPE/LEVEL/T, front/TYPE/T (MatMul on all threads),
+// columns_memory/LEVEL/TYPE/T (256×2048, one thread, in the cache and not), bf16/TYPE/LEVEL/T, front/TYPE/T (MatMul on all
+// threads),
 // wkvG/LEVEL/N/T.
 #include <benchmark/benchmark.h>
 

@@ -185,8 +185,8 @@ TEST_P(Bf16ProductsOf, DependOnTheirOwnSequenceAlone) {
     for (Layout layout : {Packable(type) ? Layout::kPacked : Layout::kRows, Layout::kColumns}) {
       const Weights weights(random, type, kRows, kCols, layout);
       const MatrixView& view = weights.view();
-      // Tokens of single sequences around three long ones, of which the second is mostly zeros, as a squared ReLU leaves it, and
-      // the third no more than long enough.
+      // Tokens of single sequences around three long ones, of which the second is mostly zeros, as a squared ReLU leaves it,
+      // and the third no more than long enough.
       const RowRange many[] = {{3, 43}, {48, 88}, {90, 106}};
       Row x = Row::Normal(random, 108 * kCols);
       for (int64_t i = 48 * kCols; i < 88 * kCols; ++i) x[i] = random.Uniform(0, 1) < 0.985 ? 0.0f : x[i];

@@ -117,8 +117,8 @@ class TinyRwkvOnAmx : public ::testing::TestWithParam<const char*> {
   const kernels::KernelTable& before_ = kernels::Kernels();
 };
 
-// At this level a long text's activations meet quantised weights in bf16, a single token's as integers, which are less precise:
-// most of the difference is theirs. The 5v2 model is so sensitive to them that single texts come to 2e-3.
+// At this level a long text's activations meet quantised weights in bf16, a single token's as integers, which are less
+// precise: most of the difference is theirs. The 5v2 model is so sensitive to them that single texts come to 2e-3.
 TEST_P(TinyRwkvOnAmx, ReadsLongTextsAsItDecodesThem) {
   TERN_REQUIRE_TEST_DATA(data);
   auto checkpoint = OpenCheckpoint(data + "/models/tiny-rwkv-" + GetParam() + ".bin");

@@ -32,7 +32,9 @@ TileFault TileFile::LoadConfig(const std::byte* config) {
     return TileFault::kNone;
   }
   if (bytes[0] != 1) return TileFault::kProtection;
-  const auto all_zero = [&](int begin, int end) { return std::all_of(bytes + begin, bytes + end, [](int b) { return b == 0; }); };
+  const auto all_zero = [&](int begin, int end) {
+    return std::all_of(bytes + begin, bytes + end, [](int b) { return b == 0; });
+  };
   if (!all_zero(2, 16) || !all_zero(32, 48) || !all_zero(56, 64)) return TileFault::kProtection;
   TileFile wanted = {};
   wanted.palette = 1;

@@ -60,7 +60,8 @@ TERN_INLINE void FinishStores() { asm volatile("" ::: "memory"); }
 /// sums += the panel's products with a tile of activations; kPair: and with the next tile, whose sums follow. `first`: there
 /// are no sums yet. Registers: 0 … 3 sums (two of rows for each tile), 4 and 5 activations, 6 and 7 weights.
 template <bool kPair>
-__attribute__((noinline)) void AddPanel(const Panel& panel, int64_t steps, const std::byte* x0, const std::byte* x1, bool first, TileSums* sums) {
+__attribute__((noinline)) void AddPanel(const Panel& panel, int64_t steps, const std::byte* x0, const std::byte* x1,
+                                        bool first, TileSums* sums) {
   constexpr int kTokenStride = 2 * kTileColumns, kRowStride = 4 * kPanelRows;
   const uint32_t* w = panel.pairs[0];
   float *sums0 = sums[0][0], *sums1 = sums[kPair ? 1 : 0][0];

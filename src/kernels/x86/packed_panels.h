@@ -1,4 +1,5 @@
-// Quantised weights as panels of bf16 pairs: each weight in fp32, rounded once. Included after panels.h, packed.h and columns.h.
+// Quantised weights as panels of bf16 pairs: each weight in fp32, rounded once. Included after panels.h, packed.h and
+// columns.h.
 #pragma once
 
 namespace tern::kernels {
