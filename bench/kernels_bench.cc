@@ -119,7 +119,7 @@ void LaidOutKernel(State& state, const KernelTable& table, DType type, const Lai
   const auto bytes = static_cast<size_t>((columns ? ColumnBytes : PackedBytes)(type, kRows, kSide));
   PageBuffer weights(bytes * static_cast<size_t>(laid.copies));  // in huge pages, as a model's are
   (columns ? PackColumns : Pack)(p->jobs.front().w, 0,
-                                  kRows / (columns ? ColumnGroupRows(type, kRows) : kGroupRows), weights.data());
+                                  kRows / (columns ? kStripRows : kGroupRows), weights.data());
   for (size_t at = bytes; at < weights.size(); at += bytes) std::memcpy(weights.data() + at, weights.data(), bytes);
   std::vector<std::byte> x(static_cast<size_t>(TileTokens(T) * kTokenBlockBytes * kSide / kPackedBlock));
   for (int t = 0; t < T; ++t) table.quantise_token(p->x.data() + t * kSide, kSide, x.data(), TileTokens(T), t);

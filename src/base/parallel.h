@@ -34,7 +34,8 @@ int NumThreads();
 void SetNumThreads(int threads);
 
 /// Calls fn(begin, end) for [0, grain), [grain, 2·grain), … up to n, on NumThreads() threads, and returns when all
-/// are done. Free threads take the next chunk, so a slow or stolen core delays by one chunk at most. A call from inside a
+/// are done. Each thread walks through one run of chunks, and then takes what others have not come to, from the end of
+/// theirs: so a slow or stolen core delays by one chunk at most. A call from inside a
 /// chunk, or while another thread's call runs, is done by its own thread alone. fn must not throw.
 void ParallelFor(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> fn);
 

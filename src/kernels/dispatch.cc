@@ -43,19 +43,28 @@ const KernelTable* FromEnvironment() {
 /// slowest thread finishes soon after the others.
 constexpr int64_t kChunkBytes = 64 << 10;
 
-/// Rows [row0, row1) of a job.
+/// Rows [row0, row1) of a job; where it is shared out by segments of columns, of one of these.
 struct Chunk {
   const MatMulJob* job;
   int64_t row0, row1;
+  int segment = -1;
 };
 
-/// The rows per chunk depend on the shapes alone. `bf16`: what multiplies some of the tokens in bf16, if anything does.
+/// Whether the threads share out the columns of the weights.
+bool BySegments(const MatMulJob& job) { return job.T == 1 && job.w.layout == Layout::kColumns; }
+
+/// Strips for a chunk out of `pieces` times those of a matrix: long runs of memory, but something for each thread.
+int64_t StripsPerChunk(const MatrixView& w, int64_t pieces, int64_t most) {
+  const int64_t strips = ColumnRows(w.rows) / kStripRows, threads = NumThreads();
+  return std::clamp<int64_t>((strips * pieces + threads - 1) / threads, 1, most);
+}
+
+/// The rows per chunk. No result depends on them. `bf16`: what multiplies some of the tokens in bf16, if anything does.
 int64_t RowsPerChunk(const MatMulJob& job, const Bf16Products* bf16) {
   const auto row_bytes =
       static_cast<int64_t>(RowBytes(job.w.dtype, static_cast<uint64_t>(job.w.cols)).value_or(1));
   if (job.w.layout == Layout::kColumns) {
-    // One token reads whole groups, in long pieces; with many, arithmetic dominates and shorter chunks end together.
-    return job.T == 1 ? ColumnGroupRows(job.w.dtype, job.w.rows) : kStripRows;
+    return StripsPerChunk(job.w, 1, StripsTogether(job.T)) * kStripRows;
   }
   // Rows that share what is read of x, as far as there are enough of them for many threads.
   if (bf16 != nullptr) return std::clamp(job.w.rows / 32 / kBf16Rows * kBf16Rows, kBf16Rows, bf16->most_rows);
@@ -125,6 +134,8 @@ class PackedInputs {
     const size_t index = IndexOf(job);
     return std::span(tiles_).subspan(first_tile_[index], first_tile_[index + 1] - first_tile_[index]);
   }
+  /// Where a job that is shared out by segments of columns gathers their sums: [segment][ColumnRows].
+  float* SegmentSums(const MatMulJob& job) const { return segment_sums_[IndexOf(job)]; }
   /// The parts of a job with plain rows of weights that take its activations as they are.
   std::span<const MatMulJob> PlainParts(const MatMulJob& job) const {
     const size_t index = IndexOf(job);
@@ -146,7 +157,9 @@ class PackedInputs {
   void Plan() {
     sources_.clear();
     bytes_ = 0;
+    size_t sums = 0;
     for (const MatMulJob& job : jobs_) {
+      if (BySegments(job)) sums += static_cast<size_t>(kColumnSegments * ColumnRows(job.w.rows));
       first_tile_.push_back(tiles_.size());
       first_plain_.push_back(plain_.size());
       int64_t t = 0;
@@ -163,6 +176,12 @@ class PackedInputs {
     if (buffer_.size() < bytes_ + kAlignment) buffer_.resize(bytes_ + kAlignment);
     std::byte* start = buffer_.data() + (kAlignment - reinterpret_cast<uintptr_t>(buffer_.data()) % kAlignment);
     for (PackedTile& tile : tiles_) tile.x = start + reinterpret_cast<uintptr_t>(tile.x);
+    if (sums_.size() < sums) sums_.resize(sums);
+    segment_sums_.clear();
+    for (float* next = sums_.data(); const MatMulJob& job : jobs_) {
+      segment_sums_.push_back(next);
+      if (BySegments(job)) next += kColumnSegments * ColumnRows(job.w.rows);
+    }
   }
 
   /// Rows [begin, end) of x that are not multiplied in bf16.
@@ -271,17 +290,35 @@ class PackedInputs {
   std::vector<Source> sources_;
   std::vector<std::byte> buffer_;
   size_t bytes_ = 0;                ///< of it that tiles take
+  std::vector<float> sums_;
+  std::vector<float*> segment_sums_;  ///< per job, in sums_
 };
+
+void CutIntoSegments(const MatMulJob& job, std::vector<Chunk>& chunks) {
+  const int64_t rows = StripsPerChunk(job.w, kColumnSegments, kMostStrips) * kStripRows;
+  for (int segment = 0; segment < kColumnSegments; ++segment) {
+    if (segment > 0 && SegmentBegin(job.w.cols, segment) == job.w.cols) break;
+    for (int64_t row = 0; row < job.w.rows; row += rows) {
+      chunks.push_back({&job, row, std::min(job.w.rows, row + rows), segment});
+    }
+  }
+}
 
 /// One list of chunks over all jobs.
 void CutIntoChunks(std::span<const MatMulJob> jobs, const KernelTable& kernels, std::vector<Chunk>& chunks) {
   chunks.clear();
   for (const MatMulJob& job : jobs) {
+    if (BySegments(job)) {
+      CutIntoSegments(job, chunks);
+      continue;
+    }
     const int64_t rows = RowsPerChunk(job, Bf16Of(kernels, job));
     for (int64_t row = 0; row < job.w.rows; row += rows)
       chunks.push_back({&job, row, std::min(job.w.rows, row + rows)});
   }
 }
+
+int64_t StripsOf(int64_t rows) { return (rows + kStripRows - 1) / kStripRows; }
 
 /// Tiles of one matrix, some of which may hold bf16.
 void MultiplyTiles(const KernelTable& kernels, std::span<const PackedTile> tiles, int64_t row0, int64_t row1) {
@@ -295,9 +332,19 @@ void MultiplyTiles(const KernelTable& kernels, std::span<const PackedTile> tiles
         kernels.packed_matmul(tile, row0 / kGroupRows, (row1 + kGroupRows - 1) / kGroupRows);
       }
     } else {
-      kernels.column_matmul(&tiles[begin], count, row0 / kStripRows, (row1 + kStripRows - 1) / kStripRows);
+      kernels.column_matmul(&tiles[begin], count, row0 / kStripRows, StripsOf(row1));
     }
   }
+}
+
+void MultiplyChunk(const KernelTable& kernels, const PackedInputs& inputs, const Chunk& c) {
+  if (c.segment >= 0) {
+    kernels.column_segment(inputs.TilesOf(*c.job).front(), c.segment, c.row0 / kStripRows, StripsOf(c.row1),
+                           inputs.SegmentSums(*c.job) + c.segment * ColumnRows(c.job->w.rows) + c.row0);
+    return;
+  }
+  for (const MatMulJob& part : inputs.PlainParts(*c.job)) kernels.matmul(part, c.row0, c.row1);
+  MultiplyTiles(kernels, inputs.TilesOf(*c.job), c.row0, c.row1);
 }
 
 }  // namespace
@@ -364,11 +411,12 @@ void MatMul(std::span<const MatMulJob> jobs) {
   const std::span<const Chunk> list = chunks_of_thread;
   ParallelFor(static_cast<int64_t>(list.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const Chunk& c = list[static_cast<size_t>(i)];
-      for (const MatMulJob& part : inputs.PlainParts(*c.job)) kernels.matmul(part, c.row0, c.row1);
-      MultiplyTiles(kernels, inputs.TilesOf(*c.job), c.row0, c.row1);
+      MultiplyChunk(kernels, inputs, list[static_cast<size_t>(i)]);
     }
   });
+  for (const MatMulJob& job : jobs) {
+    if (BySegments(job)) kernels.add_segments(inputs.TilesOf(job).front(), inputs.SegmentSums(job));
+  }
 }
 
 }  // namespace tern::kernels

@@ -135,8 +135,13 @@ struct KernelTable {
   /// Groups [group0, group1) of sixteen rows of a product with packed weights. Every level gives the same bits.
   void (*packed_matmul)(const PackedTile& tile, int64_t group0, int64_t group1);
   /// Strips [strip0, strip1) of a product with weights in layout kColumns, for each of `count` tiles of the same matrix.
-  /// Every level gives the same bits, which are those of packed_matmul for types that can be packed.
+  /// Every level gives the same bits.
   void (*column_matmul)(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
+  /// The same for a tile of one token and one segment of its columns alone (kernels/packing.h), kMostStrips strips at most:
+  /// sums [rows of the strips], not scaled.
+  void (*column_segment)(const PackedTile& tile, int segment, int64_t strip0, int64_t strip1, float* sums);
+  /// y of a tile of one token from sums [segment][ColumnRows]: what column_matmul gives.
+  void (*add_segments)(const PackedTile& tile, const float* sums);
   /// Null at levels that have no products in bf16.
   const Bf16Products* bf16;
   /// Writes x [n] (n a multiple of 32) as token t of a tile for T tokens. Every level gives the same bits.

@@ -28,9 +28,15 @@ struct RowBlock {
   uint8_t q[kPackedBlock];
 };
 
+/// Where the rows that are packed together stand among those of a block: `rows` from `first` on, of `all`.
+struct Part {
+  int rows;
+  int64_t first, all;
+};
+
 /// The order of layout kPacked: quads of sixteen rows.
 struct Quads {
-  static constexpr int kMostRows = kRows;
+  static constexpr int kRowsAtOnce = kRows;
 
   static uint32_t QuadOf(const RowBlock& row, int quad) {
     uint32_t four;
@@ -43,7 +49,7 @@ struct Quads {
   static std::byte* PutFifthBits(const RowBlock* rows, std::byte* to);
   static std::byte* PutHighPairs(const RowBlock* rows, std::byte* to);
   /// The integers of sixteen rows, in `bits` each (8, 4, 5 or 6).
-  static void Put(const RowBlock* rows, int, int bits, std::byte* to);
+  static void Put(const RowBlock* rows, const Part&, int bits, std::byte* to);
 };
 
 std::byte* Quads::PutFifthBits(const RowBlock* rows, std::byte* to) {
@@ -66,7 +72,7 @@ std::byte* Quads::PutHighPairs(const RowBlock* rows, std::byte* to) {
   return to;
 }
 
-void Quads::Put(const RowBlock* rows, int, int bits, std::byte* to) {
+void Quads::Put(const RowBlock* rows, const Part&, int bits, std::byte* to) {
   if (bits == 8) {
     for (int quad = 0; quad < kQuads; ++quad, to += kQuadBytes) {
       for (int row = 0; row < kRows; ++row) PutQuad(to, row, QuadOf(rows[row], quad));
@@ -104,7 +110,7 @@ void TransposeRows(const RowBlock* const rows[8], std::byte* to, int64_t column_
 
 /// The order of layout kColumns.
 struct Columns {
-  static constexpr int kMostRows = static_cast<int>(kMostGroupRows);
+  static constexpr int kRowsAtOnce = static_cast<int>(kStripRows);
 
   /// 64 rows, in ColumnByte's order (which is its own inverse).
   static void PutRows(const RowBlock* rows, std::byte* to, int64_t column_bytes) {
@@ -139,23 +145,21 @@ struct Columns {
     }
   }
 
-  static void Put(const RowBlock* rows, int n, int bits, std::byte* to) {
-    const int64_t column_bytes = int64_t{n} * bits / 8;
-    for (int64_t strip = 0; strip < n / kStripRows; ++strip, rows += kStripRows) {
-      if (bits == 8) {
-        PutRows(rows, to + strip * kStripRows, column_bytes);
-        PutRows(rows + 64, to + strip * kStripRows + 64, column_bytes);
-        continue;
-      }
-      PutNibbles(rows, to + strip * 64, column_bytes);
-      std::byte* planes = to + n / 2 + strip * 16 * (bits - 4);
-      if (bits == 5) PutPlane(rows, 1, planes, column_bytes);
-      if (bits == 6) PutPlane(rows, 2, planes, column_bytes), PutPlane(rows + 64, 2, planes + 16, column_bytes);
+  static void Put(const RowBlock* rows, const Part& part, int bits, std::byte* to) {
+    const int64_t n = part.all, strip = part.first / kStripRows, column_bytes = n * bits / 8;
+    if (bits == 8) {
+      PutRows(rows, to + strip * kStripRows, column_bytes);
+      PutRows(rows + 64, to + strip * kStripRows + 64, column_bytes);
+      return;
     }
+    PutNibbles(rows, to + strip * 64, column_bytes);
+    std::byte* planes = to + n / 2 + strip * 16 * (bits - 4);
+    if (bits == 5) PutPlane(rows, 1, planes, column_bytes);
+    if (bits == 6) PutPlane(rows, 2, planes, column_bytes), PutPlane(rows + 64, 2, planes + 16, column_bytes);
   }
 };
 
-void PutHalf(std::byte* to, int row, StoredFp16 value) { std::memcpy(to + 2 * row, &value, sizeof value); }
+void PutHalf(std::byte* to, int64_t row, StoredFp16 value) { std::memcpy(to + 2 * row, &value, sizeof value); }
 
 /// Weight j in the low nibble of byte j, weight j + 16 in the high one.
 void Nibbles(const uint8_t* qs, RowBlock& row) {
@@ -184,8 +188,8 @@ void Integers(const BlockQ5_1& b, RowBlock& row) {
   FifthBits(b.qh, row);
 }
 
-/// How a small type's block is packed. In each type, PackBlock takes one block each of n rows (null: a row of zeros), and
-/// Order is Quads or Columns.
+/// How a small type's block is packed. In each type, PackBlock takes one block each of a part's rows (null: a row of zeros),
+/// and Order is Quads or Columns.
 template <typename Block>
 struct SmallType {
   static constexpr bool kHasMin = requires(Block b) { b.m; };
@@ -195,17 +199,15 @@ struct SmallType {
   static constexpr int64_t kRowBytes = kHead + 4 * kBits;  ///< of a block
 
   template <typename Order>
-  static void PackBlock(const Block* const* rows, int n, std::byte* to) {
-    RowBlock integers[Order::kMostRows];
-    std::memset(to, 0, static_cast<size_t>(n * kHead));
-    for (int row = 0; row < n; ++row) {
-      integers[row] = {};
-      if (rows[row] == nullptr) continue;
-      PutHalf(to, row, rows[row]->d);
-      if constexpr (kHasMin) PutHalf(to + 2 * n, row, rows[row]->m);
-      Integers(*rows[row], integers[row]);
+  static void PackBlock(const Block* const* rows, const Part& part, std::byte* to) {
+    RowBlock integers[Order::kRowsAtOnce] = {};
+    for (int row = 0; row < part.rows; ++row) {
+      const Block* block = rows[row];
+      PutHalf(to, part.first + row, block != nullptr ? block->d : StoredFp16{});
+      if constexpr (kHasMin) PutHalf(to + 2 * part.all, part.first + row, block != nullptr ? block->m : StoredFp16{});
+      if (block != nullptr) Integers(*block, integers[row]);
     }
-    Order::Put(integers, n, kBits, to + n * kHead);
+    Order::Put(integers, part, kBits, to + part.all * kHead);
   }
 };
 
@@ -228,26 +230,23 @@ struct SuperType {
   static constexpr int64_t kRowBytes = kHead + 8 * (2 + 4 * kBits);
 
   template <typename Order>
-  static void PackBlock(const Block* const* rows, int n, std::byte* to) {
-    SixBitPairs pairs[Order::kMostRows];
-    std::memset(to, 0, static_cast<size_t>(4 * n));
-    for (int row = 0; row < n; ++row) {
-      pairs[row] = {};
-      if (rows[row] == nullptr) continue;
-      PutHalf(to, row, rows[row]->d);
-      PutHalf(to + 2 * n, row, rows[row]->dmin);
-      pairs[row] = UnpackSixBitPairs(rows[row]->scales);
+  static void PackBlock(const Block* const* rows, const Part& part, std::byte* to) {
+    SixBitPairs pairs[Order::kRowsAtOnce] = {};
+    for (int row = 0; row < part.rows; ++row) {
+      const Block* block = rows[row];
+      PutHalf(to, part.first + row, block != nullptr ? block->d : StoredFp16{});
+      PutHalf(to + 2 * part.all, part.first + row, block != nullptr ? block->dmin : StoredFp16{});
+      if (block != nullptr) pairs[row] = UnpackSixBitPairs(block->scales);
     }
-    to += 4 * n;
-    for (int sub = 0; sub < 8; ++sub, to += n * (2 + 4 * kBits)) {
-      RowBlock integers[Order::kMostRows];
-      for (int row = 0; row < n; ++row) {
-        integers[row] = {};
-        to[row] = static_cast<std::byte>(pairs[row].scale[sub]);
-        to[n + row] = static_cast<std::byte>(pairs[row].min[sub]);
+    to += 4 * part.all;
+    for (int sub = 0; sub < 8; ++sub, to += part.all * (2 + 4 * kBits)) {
+      RowBlock integers[Order::kRowsAtOnce] = {};
+      for (int row = 0; row < part.rows; ++row) {
+        to[part.first + row] = static_cast<std::byte>(pairs[row].scale[sub]);
+        to[part.all + part.first + row] = static_cast<std::byte>(pairs[row].min[sub]);
         if (rows[row] != nullptr) SubBlock(*rows[row], sub, integers[row]);
       }
-      Order::Put(integers, n, kBits, to + 2 * n);
+      Order::Put(integers, part, kBits, to + 2 * part.all);
     }
   }
 };
@@ -267,38 +266,36 @@ struct Q6K {
   }
 
   template <typename Order>
-  static void PackBlock(const BlockQ6_K* const* rows, int n, std::byte* to) {
-    std::memset(to, 0, static_cast<size_t>(2 * n));
-    for (int row = 0; row < n; ++row) {
-      if (rows[row] != nullptr) PutHalf(to, row, rows[row]->d);
+  static void PackBlock(const BlockQ6_K* const* rows, const Part& part, std::byte* to) {
+    for (int row = 0; row < part.rows; ++row) {
+      PutHalf(to, part.first + row, rows[row] != nullptr ? rows[row]->d : StoredFp16{});
     }
-    to += 2 * n;
-    for (int sub = 0; sub < 8; ++sub, to += n * (2 + 4 * 6)) {
-      RowBlock integers[Order::kMostRows];
-      std::memset(to, 0, static_cast<size_t>(2 * n));
-      for (int row = 0; row < n; ++row) {
-        integers[row] = {};
-        if (rows[row] == nullptr) continue;
-        to[row] = static_cast<std::byte>(rows[row]->scales[2 * sub]);
-        to[n + row] = static_cast<std::byte>(rows[row]->scales[2 * sub + 1]);
-        SubBlock(*rows[row], sub, integers[row]);
+    to += 2 * part.all;
+    for (int sub = 0; sub < 8; ++sub, to += part.all * (2 + 4 * 6)) {
+      RowBlock integers[Order::kRowsAtOnce] = {};
+      for (int row = 0; row < part.rows; ++row) {
+        const BlockQ6_K* block = rows[row];
+        std::byte* scale = to + part.first + row;
+        scale[0] = block != nullptr ? static_cast<std::byte>(block->scales[2 * sub]) : std::byte{0};
+        scale[part.all] = block != nullptr ? static_cast<std::byte>(block->scales[2 * sub + 1]) : std::byte{0};
+        if (block != nullptr) SubBlock(*block, sub, integers[row]);
       }
-      Order::Put(integers, n, 6, to + 2 * n);
+      Order::Put(integers, part, 6, to + 2 * part.all);
     }
   }
 };
 
-/// Packs rows [row0, row0 + n).
+/// Packs the rows of a part; row 0 of its blocks is row `row0` of the matrix.
 template <typename Block, typename Type, typename Order>
-void PackGroup(const MatrixView& from, int64_t row0, int n, std::byte* to) {
+void PackPart(const MatrixView& from, int64_t row0, const Part& part, std::byte* to) {
   const int64_t blocks = from.cols / Type::kColumns;
-  for (int64_t block = 0; block < blocks; ++block, to += n * Type::kRowBytes) {
-    const Block* rows[Order::kMostRows];
-    for (int row = 0; row < n; ++row) {
-      const int64_t r = row0 + row;
+  for (int64_t block = 0; block < blocks; ++block, to += part.all * Type::kRowBytes) {
+    const Block* rows[Order::kRowsAtOnce];
+    for (int row = 0; row < part.rows; ++row) {
+      const int64_t r = row0 + part.first + row;
       rows[row] = r < from.rows ? reinterpret_cast<const Block*>(from.data) + r * blocks + block : nullptr;
     }
-    Type::template PackBlock<Order>(rows, n, to);
+    Type::template PackBlock<Order>(rows, part, to);
   }
 }
 
@@ -308,13 +305,13 @@ struct Packing {
   int64_t row_bytes;  ///< of so many columns
   int64_t head;       ///< of these, the scales that all of the columns share
   int bits;
-  void (*pack)(const MatrixView& from, int64_t row0, int n, std::byte* to);
-  void (*pack_columns)(const MatrixView& from, int64_t row0, int n, std::byte* to);
+  void (*pack)(const MatrixView& from, int64_t row0, const Part& part, std::byte* to);
+  void (*pack_columns)(const MatrixView& from, int64_t row0, const Part& part, std::byte* to);
 };
 
 template <typename Block, typename Type = SmallType<Block>>
-constexpr Packing kPacking = {Type::kColumns, Type::kRowBytes, Type::kHead, Type::kBits, PackGroup<Block, Type, Quads>,
-                              PackGroup<Block, Type, Columns>};
+constexpr Packing kPacking = {Type::kColumns, Type::kRowBytes, Type::kHead, Type::kBits, PackPart<Block, Type, Quads>,
+                              PackPart<Block, Type, Columns>};
 
 const Packing* PackingOf(DType type) {
   switch (type) {
@@ -330,22 +327,24 @@ const Packing* PackingOf(DType type) {
   }
 }
 
-/// Rows [row0, row0 + kStripRows) of a float matrix, column by column.
-void PackFloatColumns(const MatrixView& from, int64_t row0, std::byte* to) {
-  const auto size = static_cast<size_t>(FloatBytes(from.dtype));
-  const int64_t rows = std::min(kStripRows, from.rows - row0), bytes = static_cast<int64_t>(size);
-  if (rows < kStripRows) std::memset(to, 0, static_cast<size_t>(kStripRows * from.cols) * size);
+/// Rows [row0, row0 + kStripRows) of a float matrix to where they belong in its columns of `all` rows.
+void PackFloatColumns(const MatrixView& from, int64_t row0, int64_t all, std::byte* to) {
   const auto transpose = [&]<typename Bits>(Bits) {
     constexpr int64_t kBlock = 32;  // columns of all rows that fit into the first-level cache
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(Bits));
     for (int64_t c0 = 0; c0 < from.cols; c0 += kBlock) {
       const int64_t c1 = std::min(from.cols, c0 + kBlock);
-      for (int64_t r = 0; r < rows; ++r) {
-        const std::byte* row = from.data + (row0 + r) * from.cols * bytes;
-        for (int64_t c = c0; c < c1; ++c) std::memcpy(to + (c * kStripRows + r) * bytes, row + c * bytes, sizeof(Bits));
+      for (int64_t r = row0; r < row0 + kStripRows; ++r) {
+        const std::byte* row = from.data + r * from.cols * kBytes;
+        for (int64_t c = c0; c < c1; ++c) {
+          Bits bits{};
+          if (r < from.rows) std::memcpy(&bits, row + c * kBytes, sizeof bits);
+          std::memcpy(to + (c * all + r) * kBytes, &bits, sizeof bits);
+        }
       }
     }
   };
-  if (size == 4) {
+  if (FloatBytes(from.dtype) == 4) {
     transpose(uint32_t{});
   } else {
     transpose(uint16_t{});
@@ -371,31 +370,28 @@ void Pack(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to)
   const Packing* packing = PackingOf(from.dtype);
   if (packing == nullptr) return;
   for (int64_t group = group0; group < group1; ++group) {
-    packing->pack(from, group * kGroupRows, kRows, to + PackedBytes(from.dtype, group * kGroupRows, from.cols));
+    packing->pack(from, group * kGroupRows, {.rows = kRows, .first = 0, .all = kRows},
+                  to + PackedBytes(from.dtype, group * kGroupRows, from.cols));
   }
 }
 
 bool HasColumns(DType type) { return Packable(type) || FloatBytes(type) != 0; }
 
-int64_t ColumnGroupRows(DType type, int64_t rows) {
-  if (!Packable(type)) return kStripRows;
-  return rows >= 4096 ? 512 : rows >= 2048 ? 256 : kStripRows;
-}
+int64_t ColumnRows(int64_t rows) { return RoundUp(rows, kStripRows); }
 
 int64_t ColumnBytes(DType type, int64_t rows, int64_t cols) {
-  const int64_t padded = RoundUp(rows, kStripRows);
-  return Packable(type) ? PackedBytes(type, padded, cols) : padded * cols * FloatBytes(type);
+  const int64_t all = ColumnRows(rows);
+  return Packable(type) ? PackedBytes(type, all, cols) : all * cols * FloatBytes(type);
 }
 
-void PackColumns(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to) {
-  const int64_t rows = ColumnGroupRows(from.dtype, from.rows), all = RoundUp(from.rows, kStripRows);
+void PackColumns(const MatrixView& from, int64_t strip0, int64_t strip1, std::byte* to) {
   const Packing* packing = PackingOf(from.dtype);
-  for (int64_t row = group0 * rows; row < std::min(all, group1 * rows); row += rows) {
-    std::byte* group = to + ColumnBytes(from.dtype, row, from.cols);
+  const int64_t all = ColumnRows(from.rows);
+  for (int64_t row = strip0 * kStripRows; row < strip1 * kStripRows; row += kStripRows) {
     if (packing == nullptr) {
-      PackFloatColumns(from, row, group);
+      PackFloatColumns(from, row, all, to);
     } else {
-      packing->pack_columns(from, row, static_cast<int>(std::min(rows, all - row)), group);
+      packing->pack_columns(from, 0, {.rows = static_cast<int>(kStripRows), .first = row, .all = all}, to);
     }
   }
 }

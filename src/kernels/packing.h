@@ -22,9 +22,10 @@
 // integer sums of a block are exact, so only the order of the blocks decides a result's bits, and that order is the
 // same for one token and for many: a token's result does not depend on its batch, and every level gives the same bits.
 //
-// Columns (layout kColumns), for matrices whose input is mostly zero: a column that meets a zero is never read. The rows
-// stand in groups of ColumnGroupRows (the last may be smaller), each filled up with zeros to whole strips of 128 rows. A
-// group of n rows is laid out as above with n in place of 16, but a block's integers are column after column:
+// Columns (layout kColumns), for matrices whose input is mostly zero: a column that meets a zero is never read. All rows,
+// filled up with zeros to n, a whole number of strips of 128, stand together: a column is one long run of memory, since
+// many short ones read at half the speed. The matrix is laid out as above with n in place of 16, but a block's integers are
+// column after column:
 //
 //   8 bits       n bytes for each column; 64 rows in 64 bytes, row r in byte ColumnByte(r)
 //   4 bits       n/2 bytes: a strip in 64 bytes, rows 0 … 63 in the low nibbles, 64 … 127 in the high, ordered likewise
@@ -33,11 +34,11 @@
 //
 // Bytes of four columns, interleaved (two rounds of unpack instructions), give quads of sixteen rows each; ColumnByte is
 // the order that makes these rows come out in sequence. Float types have no blocks: n elements for each column, one
-// column after the other, in groups of one strip.
+// column after the other.
 //
 // A zero activation adds nothing to a block's integer sum, and a block of zeros nothing to the result (as long as the
 // weights are finite), so leaving them out changes no bit. Float columns are added one by one, in order, a fused
-// multiply-add each.
+// multiply-add each. Both start anew in each segment of columns (SegmentBegin).
 #pragma once
 
 #include <cstddef>
@@ -59,19 +60,32 @@ int64_t PackedBytes(DType type, int64_t rows, int64_t cols);
 void Pack(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to);
 
 inline constexpr int64_t kStripRows = 128;     ///< what a product with layout kColumns is cut into
-inline constexpr int64_t kMostGroupRows = 512; ///< of layout kColumns
+inline constexpr int64_t kMostStrips = 16;     ///< that one token goes through together
+/// How many strips several tokens go through together: long runs of memory for few tokens, whose arithmetic is done before
+/// the next weights are there; for many, sums (128 fp32 for each token and strip) that stay near.
+constexpr int64_t StripsTogether(int64_t tokens) { return tokens <= 8 ? 8 : tokens <= 16 ? 4 : tokens <= 32 ? 2 : 1; }
+
+/// Such a product adds up some segments of its columns apart, and then their sums in order (empty ones left out). So threads
+/// can share one token's product by its columns, whose long runs of memory are best read by one of them.
+inline constexpr int kColumnSegments = 4;
+inline constexpr int64_t kSegmentUnit = 256;   ///< columns
+/// Where segment s begins; segment kColumnSegments is the end.
+constexpr int64_t SegmentBegin(int64_t cols, int s) {
+  const int64_t units = (cols + kSegmentUnit - 1) / kSegmentUnit;
+  const int64_t begin = (units * s + kColumnSegments - 1) / kColumnSegments * kSegmentUnit;
+  return begin < cols ? begin : cols;
+}
 
 /// Where row r of 64 stands in its 64 bytes: the two-bit fields r/4 and r/16 change places.
 constexpr int64_t ColumnByte(int64_t r) { return r % 4 + r / 16 * 4 + r / 4 % 4 * 16; }
 /// Whether there is a layout kColumns for the type: all but Q2_K and Q3_K.
 bool HasColumns(DType type);
-/// Rows of a full group: wide enough for long reads, many enough for several threads.
-int64_t ColumnGroupRows(DType type, int64_t rows);
-/// Bytes of a matrix in layout kColumns, rows filled up to whole strips. Group g begins at
-/// ColumnBytes(type, g · ColumnGroupRows, cols).
+/// Rows of a matrix in layout kColumns: filled up to whole strips.
+int64_t ColumnRows(int64_t rows);
+/// Bytes of a matrix in layout kColumns.
 int64_t ColumnBytes(DType type, int64_t rows, int64_t cols);
-/// Like Pack, for groups of layout kColumns.
-void PackColumns(const MatrixView& from, int64_t group0, int64_t group1, std::byte* to);
+/// Like Pack, for the rows of strips [strip0, strip1).
+void PackColumns(const MatrixView& from, int64_t strip0, int64_t strip1, std::byte* to);
 
 /// Tokens of one tile of quantised activations. A tile holds, for every block of 32 columns:
 ///   int8 q[T][32];  float d[T];  float d_sum[T] (d·Σq);

@@ -12,6 +12,8 @@ const KernelTable& Avx512Table();
 /// The parts of the AVX-512 level that need VNNI besides.
 void VnniPackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1);
 void VnniColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1);
+void VnniColumnSegment(const PackedTile& tile, int segment, int64_t strip0, int64_t strip1, float* sums);
+void VnniAddSegments(const PackedTile& tile, const float* sums);
 void VnniQuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t);
 /// And BF16.
 const Bf16Products& Avx512Bf16();

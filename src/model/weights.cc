@@ -138,7 +138,7 @@ bool WeightLoader::ColumnsToArena(std::span<const std::byte> bytes, MatrixParam&
   const size_t size = ColumnRoom(rows.dtype, rows.rows, rows.cols, bytes.size());
   std::byte* columns = size == 0 ? nullptr : TakeFromArena(size);
   if (columns == nullptr) return false;
-  PackGroups(bytes, param, kernels::Layout::kColumns, kernels::ColumnGroupRows(rows.dtype, rows.rows), columns);
+  PackGroups(bytes, param, kernels::Layout::kColumns, kernels::kStripRows, columns);
   return true;
 }
 

@@ -1,6 +1,11 @@
 #include "base/parallel.h"
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -32,6 +37,37 @@ TEST(ParallelFor, RunsNestedCallsOnTheSameThread) {
     ParallelFor(10, 1, [&](int64_t begin, int64_t end) { inner += static_cast<int>(end - begin); });
   });
   EXPECT_EQ(inner.load(), 80);
+  SetNumThreads(0);
+}
+
+TEST(ParallelFor, AThreadThatIsHeldUpLosesItsOtherChunks) {
+  SetNumThreads(2);
+  for (int64_t held : {0, 63}) {  // the caller's first chunk, and one of the other's
+    std::atomic<int> done{0};
+    ParallelFor(64, 1, [&](int64_t begin, int64_t) {
+      while (begin == held && done.load() < 63) std::this_thread::yield();  // for ever, if nobody took the others
+      done++;
+    });
+    EXPECT_EQ(done.load(), 64);
+  }
+  SetNumThreads(0);
+}
+
+TEST(ParallelFor, EachThreadWalksThroughOnePartInOrder) {
+  SetNumThreads(2);
+  constexpr int64_t kChunks = 1000;
+  std::mutex mutex;
+  std::map<std::thread::id, std::vector<int64_t>> seen;
+  ParallelFor(kChunks, 1, [&](int64_t begin, int64_t) {
+    const std::lock_guard lock(mutex);
+    seen[std::this_thread::get_id()].push_back(begin);
+  });
+  // Ascending through its own part, then descending through the end of the other's.
+  for (const auto& [thread, chunks] : seen) {
+    const auto turn = std::adjacent_find(chunks.begin(), chunks.end(), [](int64_t a, int64_t b) { return b != a + 1; });
+    EXPECT_TRUE(std::is_sorted(turn == chunks.end() ? chunks.end() : turn + 1, chunks.end(), std::greater<>()));
+    EXPECT_EQ(chunks.front() % (kChunks / 2) == 0 || chunks.front() == kChunks - 1, true) << chunks.front();
+  }
   SetNumThreads(0);
 }
 

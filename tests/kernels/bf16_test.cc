@@ -50,7 +50,7 @@ class Weights {
  private:
   ref::PackedRow Block(int64_t r, int64_t block) const {
     const ref::PackedType type = ref::PackedTypeOf(view_.dtype);
-    if (view_.layout == Layout::kColumns) return ref::ReadColumns(type, ref::FindColumnRow(view_, r), block);
+    if (view_.layout == Layout::kColumns) return ref::ReadColumns(type, ref::ColumnRow{view_.data, ColumnRows(view_.rows), r}, block);
     const int64_t group_bytes = PackedBytes(view_.dtype, kGroupRows, view_.cols);
     return ref::ReadRow(type, view_.data + r / kGroupRows * group_bytes, block, static_cast<int>(r % kGroupRows));
   }

@@ -114,7 +114,7 @@ class Laid {
     bytes_.resize(static_cast<size_t>((columns ? ColumnBytes : PackedBytes)(rows.dtype, rows.rows, rows.cols)) + 1);
     view_.data = bytes_.data() + 1;
     view_.layout = layout;
-    const int64_t group = columns ? ColumnGroupRows(rows.dtype, rows.rows) : kGroupRows;
+    const int64_t group = columns ? kStripRows : kGroupRows;
     (columns ? PackColumns : Pack)(rows, 0, (rows.rows + group - 1) / group, bytes_.data() + 1);
   }
   const MatrixView& view() const { return view_; }

@@ -11,18 +11,12 @@
 
 namespace tern::kernels::ref {
 
-/// Where one row of a matrix in layout kColumns stands.
+/// One row of a matrix in layout kColumns.
 struct ColumnRow {
-  const std::byte* group;
-  int64_t rows;  ///< of the group
-  int64_t row;   ///< in the group
+  const std::byte* data;  ///< the matrix
+  int64_t rows;           ///< all of its rows, filled up
+  int64_t row;
 };
-
-inline ColumnRow FindColumnRow(const MatrixView& w, int64_t row) {
-  const int64_t full = ColumnGroupRows(w.dtype, w.rows), row0 = row / full * full;
-  const int64_t rest = (w.rows - row0 + kStripRows - 1) / kStripRows * kStripRows;
-  return {w.data + ColumnBytes(w.dtype, row0, w.cols), std::min(full, rest), row - row0};
-}
 
 /// The integer of `at` in the column that begins at p.
 inline int ColumnInteger(const std::byte* p, int bits, const ColumnRow& at) {
@@ -43,12 +37,12 @@ inline PackedRow ReadColumns(const PackedType& type, const ColumnRow& at, int64_
   const int64_t n = at.rows, column = n * type.bits / 8, head = n * (type.has_min ? 4 : 2);
   const std::byte* q;
   if (type.columns == 32) {
-    const std::byte* p = at.group + block * (head + 32 * column);
+    const std::byte* p = at.data + block * (head + 32 * column);
     r.scale[0] = r.scale[1] = HalfAt(p, static_cast<int>(at.row));
     r.min = type.has_min ? HalfAt(p + 2 * n, static_cast<int>(at.row)) : 0.0f;
     q = p + head;
   } else {
-    const std::byte* super = at.group + block / 8 * (head + 8 * (2 * n + 32 * column));
+    const std::byte* super = at.data + block / 8 * (head + 8 * (2 * n + 32 * column));
     const std::byte* p = super + head + block % 8 * (2 * n + 32 * column);
     const float d = HalfAt(super, static_cast<int>(at.row));
     if (type.has_min) {
@@ -67,42 +61,71 @@ inline PackedRow ReadColumns(const PackedType& type, const ColumnRow& at, int64_
 }
 
 inline float ColumnFloat(const MatrixView& w, const ColumnRow& at, int64_t col) {
-  const int64_t element = col * kStripRows + at.row;
+  const int64_t element = col * at.rows + at.row;
   switch (w.dtype) {
     case DType::kF16:
-      return Fp16ToFloat(LoadAs<uint16_t>(at.group + 2 * element));
+      return Fp16ToFloat(LoadAs<uint16_t>(at.data + 2 * element));
     case DType::kBF16:
-      return Bf16ToFloat(LoadAs<uint16_t>(at.group + 2 * element));
+      return Bf16ToFloat(LoadAs<uint16_t>(at.data + 2 * element));
     default:
-      return LoadAs<float>(at.group + 4 * element);
+      return LoadAs<float>(at.data + 4 * element);
   }
 }
 
-/// One output of one token with float weights: columns in order, one fused multiply-add each. The last sum
-/// makes +0 of −0: where a product has vanished below the smallest number, whether zeros are added after it
-/// must not show.
-inline float FloatColumnDot(const ColumnRow& at, const PackedTile& tile, int t) {
+/// One output of one token with float weights, as far as columns [col0, col1) go: in order, one fused multiply-add each.
+inline float FloatColumnDot(const ColumnRow& at, const PackedTile& tile, int t, int64_t col0, int64_t col1) {
   const int T = ColumnTileTokens(tile.tokens);
   float y = 0;
-  for (int64_t i = 0; i < tile.w.cols; ++i) {
+  for (int64_t i = col0; i < col1; ++i) {
     y = std::fma(ColumnFloat(tile.w, at, i), LoadAs<float>(tile.x + 4 * (i * T + t)), y);
   }
-  return y + 0.0f;
+  return y;
+}
+
+/// One output of one token, as far as a segment's columns go.
+inline float SegmentDot(const PackedTile& tile, int t, int64_t row, int segment) {
+  const ColumnRow at = {tile.w.data, ColumnRows(tile.w.rows), row};
+  const int64_t begin = SegmentBegin(tile.w.cols, segment), end = SegmentBegin(tile.w.cols, segment + 1);
+  if (!Packable(tile.w.dtype)) return FloatColumnDot(at, tile, t, begin, end);
+  const PackedType type = PackedTypeOf(tile.w.dtype);
+  return PackedDot([&](int64_t block) { return ReadColumns(type, at, block); }, type, tile, t, begin / kPackedBlock,
+                   end / kPackedBlock);
+}
+
+/// What is stored of a sum. + 0 makes +0 of −0: where a float's product has vanished below the smallest number, whether
+/// zeros are added after it must not show.
+inline float FinishedSum(const PackedTile& tile, float sum) {
+  return tile.scale * (Packable(tile.w.dtype) ? sum : sum + 0.0f);
+}
+
+/// Whether there is anything in segment s > 0.
+inline bool HasSegment(const PackedTile& tile, int s) {
+  return s < kColumnSegments && SegmentBegin(tile.w.cols, s) < tile.w.cols;
 }
 
 inline void ColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
   for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
-    const PackedType type = PackedTypeOf(tile->w.dtype);
     for (int64_t row = strip0 * kStripRows; row < std::min(tile->w.rows, strip1 * kStripRows); ++row) {
-      const ColumnRow at = FindColumnRow(tile->w, row);
       for (int t = 0; t < tile->tokens; ++t) {
-        const float y =
-            Packable(tile->w.dtype)
-                ? PackedDot([&](int64_t block) { return ReadColumns(type, at, block); }, type, *tile, t)
-                : FloatColumnDot(at, *tile, t);
-        tile->y[t * tile->y_stride + row] = tile->scale * y;
+        float sum = SegmentDot(*tile, t, row, 0);
+        for (int s = 1; HasSegment(*tile, s); ++s) sum += SegmentDot(*tile, t, row, s);
+        tile->y[t * tile->y_stride + row] = FinishedSum(*tile, sum);
       }
     }
+  }
+}
+
+inline void ColumnSegment(const PackedTile& tile, int segment, int64_t strip0, int64_t strip1, float* sums) {
+  for (int64_t row = strip0 * kStripRows; row < std::min(tile.w.rows, strip1 * kStripRows); ++row) {
+    sums[row - strip0 * kStripRows] = SegmentDot(tile, 0, row, segment);
+  }
+}
+
+inline void AddSegments(const PackedTile& tile, const float* sums) {
+  for (int64_t row = 0; row < tile.w.rows; ++row) {
+    float sum = sums[row];
+    for (int s = 1; HasSegment(tile, s); ++s) sum += sums[s * ColumnRows(tile.w.rows) + row];
+    tile.y[row] = FinishedSum(tile, sum);
   }
 }
 

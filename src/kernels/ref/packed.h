@@ -140,14 +140,14 @@ inline int32_t DotOfHalf(const PackedRow& row, int zero, const std::byte* q, int
   return sum;
 }
 
-/// One output of one token; read(block) gives the row's weights in a block. Blocks in order, each one or (where the
-/// halves have scales of their own) two fused multiply-adds, and one for the minimum.
+/// One output of one token, as far as blocks [block0, block1) go; read(block) gives the row's weights in a block. Blocks in
+/// order, each one or (where the halves have scales of their own) two fused multiply-adds, and one for the minimum.
 template <typename Read>
-float PackedDot(const Read& read, const PackedType& type, const PackedTile& tile, int t) {
+float PackedDot(const Read& read, const PackedType& type, const PackedTile& tile, int t, int64_t block0, int64_t block1) {
   const bool halves = type.bits == 6;
   const int T = TileTokens(tile.tokens);
   float y = 0;
-  for (int64_t block = 0; block < tile.w.cols / kPackedBlock; ++block) {
+  for (int64_t block = block0; block < block1; ++block) {
     const PackedRow w = read(block);
     const TileBlock x = BlockOfTile(tile.x, T, block);
     const float d = LoadAs<float>(x.d(t));
@@ -170,7 +170,7 @@ inline void PackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1)
     const std::byte* group = tile.w.data + row / kGroupRows * group_bytes;
     const auto read = [&](int64_t block) { return ReadRow(type, group, block, static_cast<int>(row % kGroupRows)); };
     for (int t = 0; t < tile.tokens; ++t) {
-      tile.y[t * tile.y_stride + row] = tile.scale * PackedDot(read, type, tile, t);
+      tile.y[t * tile.y_stride + row] = tile.scale * PackedDot(read, type, tile, t, 0, tile.w.cols / kPackedBlock);
     }
   }
 }

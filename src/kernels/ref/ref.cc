@@ -37,6 +37,8 @@ const KernelTable& RefTable() {
       .matmul = MatMulRows,
       .packed_matmul = ref::PackedMatMul,
       .column_matmul = ref::ColumnMatMul,
+      .column_segment = ref::ColumnSegment,
+      .add_segments = ref::AddSegments,
       .bf16 = nullptr,
       .quantise_token = ref::QuantiseToken,
       .layer_norm = ref::LayerNorm<float>,

@@ -31,6 +31,8 @@ const KernelTable& Avx2Table() {
       .matmul = MatMulRows,
       .packed_matmul = PackedMatMul,
       .column_matmul = ColumnMatMul,
+      .column_segment = ColumnSegment,
+      .add_segments = AddSegments,
       .bf16 = nullptr,
       .quantise_token = QuantiseToken,
       .layer_norm = LayerNorm,

@@ -30,6 +30,8 @@ const KernelTable& Avx512Table() {
       // Without VNNI, 512-bit registers gain little here; the levels share layouts and bits.
       .packed_matmul = GetCpuFeatures().avx512_vnni ? VnniPackedMatMul : Avx2Table().packed_matmul,
       .column_matmul = GetCpuFeatures().avx512_vnni ? VnniColumnMatMul : Avx2Table().column_matmul,
+      .column_segment = GetCpuFeatures().avx512_vnni ? VnniColumnSegment : Avx2Table().column_segment,
+      .add_segments = GetCpuFeatures().avx512_vnni ? VnniAddSegments : Avx2Table().add_segments,
       .bf16 = GetCpuFeatures().avx512_bf16 ? &Avx512Bf16() : nullptr,
       .quantise_token = GetCpuFeatures().avx512_vnni ? VnniQuantiseToken : Avx2Table().quantise_token,
       .layer_norm = LayerNorm,

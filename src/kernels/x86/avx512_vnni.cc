@@ -15,6 +15,10 @@ void VnniPackedMatMul(const PackedTile& tile, int64_t group0, int64_t group1) { 
 void VnniColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
   ColumnMatMul(tiles, count, strip0, strip1);
 }
+void VnniColumnSegment(const PackedTile& tile, int segment, int64_t strip0, int64_t strip1, float* sums) {
+  ColumnSegment(tile, segment, strip0, strip1, sums);
+}
+void VnniAddSegments(const PackedTile& tile, const float* sums) { AddSegments(tile, sums); }
 void VnniQuantiseToken(const float* x, int64_t n, std::byte* tile, int T, int t) { QuantiseToken(x, n, tile, T, t); }
 
 }  // namespace tern::kernels

@@ -14,16 +14,16 @@ struct ColumnBlock {
   const std::byte *head, *own, *q;
 };
 
-/// The counterparts of packed.h's types. Kernels are given n, the rows of the group.
+/// The counterparts of packed.h's types. Kernels are given n, the rows of the matrix, filled up to whole strips.
 template <int bits, int zero, bool has_min>
 struct SmallColumns {
   using Packed = Small<bits, zero, has_min>;
   static constexpr int kBits = bits, kZero = zero, kHalves = 1;
   static constexpr bool kHasMin = has_min;
 
-  static TERN_INLINE ColumnBlock At(const std::byte* group, int64_t n, int64_t block) {
+  static TERN_INLINE ColumnBlock At(const std::byte* data, int64_t n, int64_t block) {
     const int64_t head = has_min ? 4 * n : 2 * n;
-    const std::byte* p = group + block * (head + 4 * bits * n);
+    const std::byte* p = data + block * (head + 4 * bits * n);
     return {p, p, p + head};
   }
   static TERN_INLINE int64_t OwnBytes(int64_t n) { return has_min ? 4 * n : 2 * n; }
@@ -37,9 +37,9 @@ struct SuperColumns {
   static constexpr int kBits = bits, kZero = 0, kHalves = 1;
   static constexpr bool kHasMin = true;
 
-  static TERN_INLINE ColumnBlock At(const std::byte* group, int64_t n, int64_t block) {
+  static TERN_INLINE ColumnBlock At(const std::byte* data, int64_t n, int64_t block) {
     const int64_t sub = 2 * n + 4 * bits * n;
-    const std::byte* head = group + block / 8 * (4 * n + 8 * sub);
+    const std::byte* head = data + block / 8 * (4 * n + 8 * sub);
     const std::byte* own = head + 4 * n + block % 8 * sub;
     return {head, own, own + 2 * n};
   }
@@ -57,9 +57,9 @@ struct SixBitColumns {
   static constexpr int kBits = 6, kZero = 32, kHalves = 2;
   static constexpr bool kHasMin = false;
 
-  static TERN_INLINE ColumnBlock At(const std::byte* group, int64_t n, int64_t block) {
+  static TERN_INLINE ColumnBlock At(const std::byte* data, int64_t n, int64_t block) {
     const int64_t sub = 2 * n + 4 * 6 * n;
-    const std::byte* head = group + block / 8 * (2 * n + 8 * sub);
+    const std::byte* head = data + block / 8 * (2 * n + 8 * sub);
     const std::byte* own = head + 2 * n + block % 8 * sub;
     return {head, own, own + 2 * n};
   }
@@ -70,12 +70,46 @@ struct SixBitColumns {
   static TERN_INLINE Vec Min(const ColumnBlock&, int64_t, int64_t) { return Zero(); }
 };
 
-/// Some strips of a group of `rows` rows, the first of which is `row` of the matrix.
+/// Some strips of a matrix: at most kMostStrips.
 struct StripRange {
-  const std::byte* group;
-  int64_t rows, row;
+  const std::byte* data;
+  int64_t rows;  ///< of the matrix, filled up
   int64_t strip0, strip1;
+
+  int64_t row0() const { return strip0 * kStripRows; }
+  int64_t row1() const { return strip1 * kStripRows; }
+  int64_t strips() const { return strip1 - strip0; }
 };
+constexpr int64_t kMostRangeRows = kMostStrips * kStripRows;
+
+/// What the strips of a range take of a column, in bytes.
+template <typename Type>
+TERN_INLINE int64_t ColumnShare(const StripRange& range) {
+  return range.strips() * kStripRows * Type::kBits / 8;
+}
+
+TERN_INLINE void PrefetchRun(const std::byte* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) Prefetch(p + i);
+}
+/// Asks for a range's share of the scales that a block has of its own.
+template <typename Type>
+TERN_INLINE void PrefetchScales(const StripRange& range, const ColumnBlock& w) {
+  constexpr int64_t kScale = Type::Packed::kColumns == kPackedBlock ? 2 : 1;  // bytes
+  for (int64_t i = 0; i < Type::OwnBytes(range.rows); i += kScale * range.rows) {
+    PrefetchRun(w.own + i + kScale * range.row0(), kScale * (range.row1() - range.row0()));
+  }
+}
+/// Asks for a range's share of the integers in the column that begins at p.
+template <typename Type>
+TERN_INLINE void PrefetchColumn(const StripRange& range, const std::byte* p) {
+  if constexpr (Type::kBits == 8) {
+    PrefetchRun(p + range.row0(), range.row1() - range.row0());
+  } else {
+    constexpr int64_t kPlanes = 16 * (Type::kBits - 4);  // bytes of a strip
+    PrefetchRun(p + range.strip0 * kColumnVector, range.strips() * kColumnVector);
+    if (kPlanes > 0) PrefetchRun(p + range.rows / 2 + range.strip0 * kPlanes, range.strips() * kPlanes);
+  }
+}
 
 /// y of token t, kLanes rows from `row` on, as far as there are any.
 TERN_INLINE void StoreRows(const PackedTile& tile, int t, int64_t row, Vec y) {
@@ -193,9 +227,38 @@ TERN_INLINE TokenBlock TokenBlockAt(const std::byte* x, int T, int t) {
   return {x + t * kPackedBlock, FloatAt(d), FloatAt(d + 4 * T), x + T * (kPackedBlock + 8) + 8 * t};
 }
 
-/// sums[row] += the block's products (d is not zero). Halves have scales of their own in some types.
+/// The columns of a block that a token will need, asked for in some steps, while another block is multiplied.
 template <typename Type>
-TERN_INLINE void AddSparseBlock(const ColumnBlock& w, const TokenBlock& x, const StripRange& range, float* sums) {
+class BlockFetch {
+ public:
+  BlockFetch(const StripRange& range, int64_t column) : range_(range), column_(column) {}
+
+  /// `x`: the block's activations.
+  TERN_INLINE void Begin(const std::byte* x, int64_t block) {
+    mask_ = NonZeroMask(x);
+    if (mask_ == 0) return;
+    const ColumnBlock w = Type::At(range_.data, range_.rows, block);
+    PrefetchScales<Type>(range_, w);
+    q_ = w.q;
+  }
+  /// Asks for n columns more.
+  TERN_INLINE void Step(int n) {
+    for (; mask_ != 0 && n > 0; mask_ &= mask_ - 1, --n) PrefetchColumn<Type>(range_, q_ + __builtin_ctz(mask_) * column_);
+  }
+  TERN_INLINE int left() const { return __builtin_popcount(mask_); }
+
+ private:
+  const StripRange& range_;
+  const int64_t column_;
+  uint32_t mask_ = 0;
+  const std::byte* q_ = nullptr;
+};
+
+/// sums[row − row0] += the block's products (d is not zero). Halves have scales of their own in some types.
+template <typename Type>
+TERN_INLINE void AddSparseBlock(const ColumnBlock& w, const TokenBlock& x, const StripRange& range, BlockFetch<Type>& next,
+                                float* sums) {
+  const int share = static_cast<int>((next.left() + range.strips() - 1) / range.strips());  // of the next block's columns
   const uint32_t mask = NonZeroMask(x.q);
   const Vec d = Set(x.d), d_sum = Set(x.d_sum);
   for (int half = 0; half < Type::kHalves; ++half) {
@@ -209,34 +272,20 @@ TERN_INLINE void AddSparseBlock(const ColumnBlock& w, const TokenBlock& x, const
       start = half == 0 ? low : Minus(start, low);
     }
     for (int64_t strip = range.strip0; strip < range.strip1; ++strip) {
+      next.Step(share);
       for (int part = 0; part < kParts; ++part) {
         Whole whole[kStripGroups];
         TERN_UNROLL for (int v = 0; v < kStripGroups; ++v) whole[v] = start;
         AddColumns<Type::kBits>(w.q, range.rows, strip, part, list, whole);
         TERN_UNROLL for (int v = 0; v < kStripGroups; ++v) {
           const int64_t row = strip * kStripRows + v * kGroupRows + part * kLanes;
-          Vec sum = Fma(ToFloats(whole[v]), Type::Scale(w, range.rows, row, half) * d, Load(sums + row));
+          float* at = sums + (row - range.row0());
+          Vec sum = Fma(ToFloats(whole[v]), Type::Scale(w, range.rows, row, half) * d, Load(at));
           if constexpr (Type::kHasMin) sum = Fma(Type::Min(w, range.rows, row), d_sum, sum);
-          Store(sums + row, sum);
+          Store(at, sum);
         }
       }
     }
-  }
-}
-
-/// The columns that a token will need of a block, asked for in the order they lie in memory. (The hardware's prefetcher
-/// cannot know which these are.)
-template <typename Type>
-TERN_INLINE void PrefetchColumns(const StripRange& range, const std::byte* x, int64_t block) {
-  uint32_t mask = NonZeroMask(x);
-  if (mask == 0) return;
-  const ColumnBlock w = Type::At(range.group, range.rows, block);
-  for (int64_t i = 0; i < Type::OwnBytes(range.rows); i += 64) Prefetch(w.own + i);
-  const int64_t bytes = range.rows * Type::kBits / 8;
-  for (; mask != 0; mask &= mask - 1) {
-    const std::byte* column = w.q + __builtin_ctz(mask) * bytes;
-    for (int64_t i = 0; i < bytes; i += 64) Prefetch(column + i);
-    if (bytes % 64 != 0) Prefetch(column + bytes - 1);
   }
 }
 
@@ -244,32 +293,31 @@ TERN_INLINE void PrefetchColumns(const StripRange& range, const std::byte* x, in
 constexpr int64_t kColumnsAhead = 8192;
 
 /// How many blocks these bytes are, given how many columns a token needs.
-TERN_INLINE int64_t BlocksAhead(const PackedTile& tile, int64_t column_bytes) {
+TERN_INLINE int64_t BlocksAhead(const PackedTile& tile, int64_t share) {
   const int64_t blocks = tile.w.cols / kPackedBlock;
-  const int64_t bytes = (tile.nonzeros / tile.tokens + blocks) * column_bytes / blocks + 1;  // of a block
+  const int64_t bytes = (tile.nonzeros / tile.tokens + blocks) * share / blocks + 1;  // of a block
   return 1 + Least(kColumnsAhead / bytes, 32);
 }
 
+/// sums [rows of the range] = the products of a segment's columns with token t.
 template <typename Type>
-void SparseToken(const PackedTile& tile, int t, const StripRange& range) {
-  alignas(64) float sums[kMostGroupRows];
-  for (int64_t row = range.strip0 * kStripRows; row < range.strip1 * kStripRows; row += kLanes) Store(sums + row, Zero());
+void SparseSegment(const PackedTile& tile, int t, const StripRange& range, int segment, float* sums) {
+  for (int64_t row = 0; row < range.row1() - range.row0(); row += kLanes) Store(sums + row, Zero());
   const int T = TileTokens(tile.tokens);
-  const int64_t blocks = tile.w.cols / kPackedBlock, block_bytes = T * kTokenBlockBytes;
-  const int64_t ahead = BlocksAhead(tile, range.rows * Type::kBits / 8);
+  const int64_t begin = SegmentBegin(tile.w.cols, segment) / kPackedBlock;
+  const int64_t end = SegmentBegin(tile.w.cols, segment + 1) / kPackedBlock, block_bytes = T * kTokenBlockBytes;
+  const int64_t ahead = BlocksAhead(tile, ColumnShare<Type>(range));
   const std::byte* q = tile.x + t * kPackedBlock;
-  for (int64_t block = 0; block < Least(ahead, blocks); ++block) {
-    PrefetchColumns<Type>(range, q + block * block_bytes, block);
+  BlockFetch<Type> fetch(range, range.rows * Type::kBits / 8);
+  for (int64_t block = begin; block < Least(begin + ahead, end); ++block) {
+    fetch.Begin(q + block * block_bytes, block);
+    fetch.Step(kPackedBlock);
   }
-  for (int64_t block = 0; block < blocks; ++block) {
-    if (block + ahead < blocks) PrefetchColumns<Type>(range, q + (block + ahead) * block_bytes, block + ahead);
+  for (int64_t block = begin; block < end; ++block) {
+    if (block + ahead < end) fetch.Begin(q + (block + ahead) * block_bytes, block + ahead);
     const TokenBlock x = TokenBlockAt(tile.x + block * block_bytes, T, t);
-    if (x.d == 0) continue;
-    AddSparseBlock<Type>(Type::At(range.group, range.rows, block), x, range, sums);
-  }
-  const Vec scale = Set(tile.scale);
-  for (int64_t row = range.strip0 * kStripRows; row < range.strip1 * kStripRows; row += kLanes) {
-    StoreRows(tile, t, range.row + row, scale * Load(sums + row));
+    if (x.d != 0) AddSparseBlock<Type>(Type::At(range.data, range.rows, block), x, range, fetch, sums);
+    fetch.Step(kPackedBlock);
   }
 }
 
@@ -277,7 +325,6 @@ void SparseToken(const PackedTile& tile, int t, const StripRange& range) {
 
 constexpr int64_t kPanelColumns = 256;
 constexpr int64_t kPanelBlocks = kPanelColumns / kPackedBlock;
-static_assert(kPanelBlocks == kStripGroups, "the next panel's blocks are asked for group by group");
 
 /// The integers of a block's strip, as groups of layout kPacked `stride` bytes apart.
 template <int kBits>
@@ -338,7 +385,7 @@ TERN_INLINE void RegroupIntegers(const std::byte* q, int64_t n, int64_t strip, s
 template <typename Type>
 TERN_INLINE void Regroup(const StripRange& range, int64_t strip, int64_t block, std::byte* to, int64_t stride) {
   using Packed = typename Type::Packed;
-  const ColumnBlock w = Type::At(range.group, range.rows, block);
+  const ColumnBlock w = Type::At(range.data, range.rows, block);
   const int64_t n = range.rows, row = strip * kStripRows;
   constexpr int64_t kIntegers = kIntegerBytes<Type::kBits>;
   if constexpr (Packed::kColumns == kPackedBlock) {
@@ -363,77 +410,147 @@ TERN_INLINE void Regroup(const StripRange& range, int64_t strip, int64_t block, 
   }
 }
 
-/// Tiles that go through a strip together. (Their sums between panels stand here and not in y, whose rows often fall into
-/// the same sets of the cache.)
-constexpr int64_t kBatchTiles = 8;
+/// Tiles times strips that go through the matrix together at most. (Their sums between panels stand here and not in y, whose rows
+/// often fall into the same sets of the cache.)
+constexpr int64_t kBatchSlots = 8;
 struct BatchSums {
-  alignas(64) float of[kBatchTiles][kStripGroups][kMostTileTokens * kGroupRows];
+  alignas(64) float of[kBatchSlots][kStripGroups][kMostTileTokens * kGroupRows];
 };
 
-/// Asks for a strip's share of a block.
+/// Asks for a range's share of a block.
 template <typename Type>
-TERN_INLINE void PrefetchStrip(const StripRange& range, int64_t strip, int64_t block) {
-  const ColumnBlock w = Type::At(range.group, range.rows, block);
-  constexpr int64_t kScale = Type::Packed::kColumns == kPackedBlock ? 2 : 1;  // bytes
-  for (int64_t i = 0; i < Type::OwnBytes(range.rows); i += kScale * range.rows) {
-    for (int64_t b = 0; b < kScale * kStripRows; b += 64) Prefetch(w.own + i + strip * kScale * kStripRows + b);
-  }
-  const int64_t column = range.rows * Type::kBits / 8, share = kStripRows * Type::kBits / 8;
-  const std::byte* p = w.q + strip * share;
-  for (int64_t c = 0; c < kPackedBlock; ++c, p += column) {
-    for (int64_t b = 0; b < share; b += 64) Prefetch(p + b);
-  }
+TERN_INLINE void PrefetchBlock(const StripRange& range, int64_t block) {
+  const ColumnBlock w = Type::At(range.data, range.rows, block);
+  PrefetchScales<Type>(range, w);
+  for (int64_t c = 0; c < kPackedBlock; ++c) PrefetchColumn<Type>(range, w.q + c * (range.rows * Type::kBits / 8));
 }
 
-/// Blocks [block, block + blocks) of a strip, with those of `count` tiles that are not taken token by token.
+/// Asks for a panel's weights in some steps: column after column, since that is how they lie in memory.
 template <typename Type>
-void DensePanel(const PackedTile* tiles, int64_t count, const StripRange& range, int64_t strip, int64_t block,
-                int64_t blocks, BatchSums& sums) {
+class PanelFetch {
+ public:
+  /// Blocks [block, block + blocks) of a range.
+  PanelFetch(const StripRange& range, int64_t block, int64_t blocks, int64_t steps)
+      : range_(range), block_(block), columns_(blocks * kPackedBlock), steps_(steps) {}
+
+  void Step() {
+    for (const int64_t end = columns_ * ++step_ / steps_; column_ < end; ++column_) {
+      const ColumnBlock w = Type::At(range_.data, range_.rows, block_ + column_ / kPackedBlock);
+      if (column_ % kPackedBlock == 0) PrefetchScales<Type>(range_, w);
+      PrefetchColumn<Type>(range_, w.q + column_ % kPackedBlock * (range_.rows * Type::kBits / 8));
+    }
+  }
+
+ private:
+  const StripRange& range_;
+  const int64_t block_, columns_, steps_;
+  int64_t step_ = 0, column_ = 0;
+};
+
+/// Blocks of a segment, [begin, end), and some of these: [block, block + blocks).
+struct BlockPanel {
+  int64_t begin, end, block, blocks;
+};
+
+/// A panel of a range, with those of `count` tiles that are not taken token by token.
+template <typename Type>
+void DensePanel(const PackedTile* tiles, int64_t count, const StripRange& range, const BlockPanel& panel_at,
+                BatchSums& sums) {
+  const auto [begin, end, block, blocks] = panel_at;
   using Packed = typename Type::Packed;
   constexpr int64_t kBlocks = Packed::kColumns / kPackedBlock, kStride = kPanelBlocks / kBlocks * Packed::kBytes;
   alignas(64) std::byte panel[kStripGroups * kStride];
-  for (int64_t i = 0; i < blocks; ++i) {
-    Regroup<Type>(range, strip, block + i, panel + i / kBlocks * Packed::kBytes, kStride);
-  }
-  // The next panel is asked for while this one is multiplied, a part with each group: all at once would have to be waited for.
-  bool fetch = true;
   const int64_t all = tiles->w.cols / kPackedBlock;
-  for (int64_t i = 0; i < count; ++i) {
-    if (TokenByToken(tiles[i])) continue;
-    for (int v = 0; v < kStripGroups; ++v) {
-      if (fetch && block + blocks + v < all) PrefetchStrip<Type>(range, strip, block + blocks + v);
-      PackedPieceOf<Packed>(tiles[i], {.w = panel + v * kStride,
-                                       .x = tiles[i].x + block * TileTokens(tiles[i].tokens) * kTokenBlockBytes,
-                                       .blocks = blocks / kBlocks,
-                                       .row = range.row + strip * kStripRows + v * kGroupRows,
-                                       .first = block == 0,
-                                       .last = block + blocks == all,
-                                       .sums = sums.of[i][v]});
+  // The next panel is asked for while this one is multiplied, a part with each group: all at once would have to be waited for.
+  PanelFetch<Type> next(range, block + blocks, Least(kPanelBlocks, all - block - blocks), range.strips() * kStripGroups);
+  for (int64_t strip = range.strip0; strip < range.strip1; ++strip) {
+    for (int64_t i = 0; i < blocks; ++i) {
+      Regroup<Type>(range, strip, block + i, panel + i / kBlocks * Packed::kBytes, kStride);
     }
-    fetch = false;
+    bool fetch = true;
+    for (int64_t i = 0; i < count; ++i) {
+      if (TokenByToken(tiles[i])) continue;
+      for (int v = 0; v < kStripGroups; ++v) {
+        if (fetch) next.Step();
+        PackedPieceOf<Packed>(tiles[i], {.w = panel + v * kStride,
+                                         .x = tiles[i].x + block * TileTokens(tiles[i].tokens) * kTokenBlockBytes,
+                                         .blocks = blocks / kBlocks,
+                                         .row = strip * kStripRows + v * kGroupRows,
+                                         .first = block == begin,
+                                         .last = block + blocks == end,
+                                         .sums = sums.of[i * range.strips() + strip - range.strip0][v],
+                                         .add = begin > 0,
+                                         .scale = end == all ? tiles[i].scale : 1});
+      }
+      fetch = false;
+    }
   }
 }
 
+/// The tiles that are not taken token by token, of which there are some.
 template <typename Type>
-void QuantisedStrips(const PackedTile* tiles, int64_t count, const StripRange& range) {
+void DenseStrips(const PackedTile* tiles, int64_t count, const StripRange& range) {
+  BatchSums sums;
+  for (int64_t i = 0; i < count; i += kBatchSlots) {
+    for (int s = 0; s < kColumnSegments; ++s) {
+      const int64_t begin = SegmentBegin(tiles->w.cols, s) / kPackedBlock;
+      const int64_t end = SegmentBegin(tiles->w.cols, s + 1) / kPackedBlock;
+      for (int64_t block = begin; block < end; block += kPanelBlocks) {
+        DensePanel<Type>(tiles + i, Least(kBatchSlots, count - i), range,
+                         {.begin = begin, .end = end, .block = block, .blocks = Least(kPanelBlocks, end - block)}, sums);
+      }
+    }
+  }
+}
+
+/// Calls fn(range) for strips [strip0, strip1) of a matrix, `most` at a time.
+template <typename Fn>
+TERN_INLINE void ForEachRange(const MatrixView& w, int64_t strip0, int64_t strip1, int64_t most, const Fn& fn) {
+  for (; strip0 < strip1; strip0 += most) {
+    fn(StripRange{.data = w.data, .rows = ColumnRows(w.rows), .strip0 = strip0, .strip1 = Least(strip0 + most, strip1)});
+  }
+}
+
+/// How many strips some tiles go through together.
+TERN_INLINE int64_t StripsOfTiles(const PackedTile* tiles, int64_t count) {
+  int64_t tokens = 0;
+  for (int64_t i = 0; i < count; ++i) tokens += tiles[i].tokens;
+  return StripsTogether(tokens);
+}
+
+/// Token t of a tile with all columns; segment(s, sums) gives the sums of one segment, finish(sum) what is stored.
+template <typename Segment, typename Finish>
+TERN_INLINE void SparseToken(const PackedTile& tile, int t, const StripRange& range, const Segment& segment,
+                             const Finish& finish) {
+  alignas(64) float total[kMostRangeRows], sums[kMostRangeRows];
+  const int64_t rows = range.row1() - range.row0();
+  segment(0, total);
+  for (int s = 1; s < kColumnSegments && SegmentBegin(tile.w.cols, s) < tile.w.cols; ++s) {
+    segment(s, sums);
+    for (int64_t row = 0; row < rows; row += kLanes) Store(total + row, Load(total + row) + Load(sums + row));
+  }
+  for (int64_t row = 0; row < rows; row += kLanes) StoreRows(tile, t, range.row0() + row, finish(Load(total + row)));
+}
+
+template <typename Type>
+void ColumnsOf(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
   bool dense = false;
   for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
     if (!TokenByToken(*tile)) {
       dense = true;
       continue;
     }
-    for (int t = 0; t < tile->tokens; ++t) SparseToken<Type>(*tile, t, range);
-  }
-  const int64_t blocks = tiles->w.cols / kPackedBlock;
-  BatchSums sums;
-  for (int64_t strip = range.strip0; dense && strip < range.strip1; ++strip) {
-    for (int64_t i = 0; i < count; i += kBatchTiles) {
-      for (int64_t block = 0; block < blocks; block += kPanelBlocks) {
-        DensePanel<Type>(tiles + i, Least(kBatchTiles, count - i), range, strip, block,
-                         Least(kPanelBlocks, blocks - block), sums);
+    ForEachRange(tile->w, strip0, strip1, kMostStrips, [&](const StripRange& range) {
+      const Vec scale = Set(tile->scale);
+      for (int t = 0; t < tile->tokens; ++t) {
+        const auto segment = [&](int s, float* sums) { SparseSegment<Type>(*tile, t, range, s, sums); };
+        SparseToken(*tile, t, range, segment, [&](Vec sum) __attribute__((always_inline)) { return scale * sum; });
       }
-    }
+    });
   }
+  if (!dense) return;
+  ForEachRange(tiles->w, strip0, strip1, StripsOfTiles(tiles, count),
+               [&](const StripRange& range) { DenseStrips<Type>(tiles, count, range); });
 }
 
 // --- float types: columns in order, one fused multiply-add each ---
@@ -482,71 +599,103 @@ TERN_INLINE void Fill(FloatList& list, const std::byte* x, int T, int t, int64_t
   }
 }
 
-/// How many columns ahead of the products the next are asked for.
-constexpr int64_t kFloatColumnsAhead = 16;
-
-/// sums [kStripRows] += the listed columns; w: the strip.
-template <DType type>
-TERN_INLINE void AddFloatColumns(const std::byte* w, const FloatList& list, float* sums) {
-  constexpr int kVecs = 8;
-  constexpr int64_t kColumnBytes = kStripRows * kFloatBytes<type>;
-  for (int64_t row = 0; row < kStripRows; row += kVecs * kLanes) {
-    Vec sum[kVecs];
-    TERN_UNROLL for (int v = 0; v < kVecs; ++v) sum[v] = Load(sums + row + v * kLanes);
-    for (int64_t i = 0; i < list.n; ++i) {
-      if (row == 0) {
-        const std::byte* next = w + list.column[Least(i + kFloatColumnsAhead, list.n - 1)] * kColumnBytes;
-        TERN_UNROLL for (int64_t b = 0; b < kColumnBytes; b += 64) Prefetch(next + b);
-      }
-      const std::byte* p = w + list.column[i] * kColumnBytes + row * kFloatBytes<type>;
-      const Vec x = Set(list.x[i]);
-      TERN_UNROLL for (int v = 0; v < kVecs; ++v) {
-        sum[v] = Fma(LoadWeights<type>(p + v * kLanes * kFloatBytes<type>), x, sum[v]);
-      }
+/// sums [rows] += n listed columns, one after the other; w: the first row of column 0.
+template <DType type, int n>
+TERN_INLINE void AddFloatColumns(const std::byte* w, int64_t column, const int32_t* list, const float* x, int64_t rows,
+                                 float* sums) {
+  const std::byte* p[n];
+  Vec factor[n];
+  TERN_UNROLL_ALL for (int i = 0; i < n; ++i) p[i] = w + list[i] * column, factor[i] = Set(x[i]);
+  for (int64_t row = 0; row < rows; row += kLanes) {
+    Vec sum = Load(sums + row);
+    TERN_UNROLL_ALL for (int i = 0; i < n; ++i) {
+      sum = Fma(LoadWeights<type>(p[i] + row * kFloatBytes<type>), factor[i], sum);
     }
-    TERN_UNROLL for (int v = 0; v < kVecs; ++v) Store(sums + row + v * kLanes, sum[v]);
+    Store(sums + row, sum);
   }
 }
 
 template <DType type>
-void SparseFloatToken(const PackedTile& tile, int t, const std::byte* w, int64_t row) {
-  alignas(64) float sums[kStripRows];
-  for (int64_t i = 0; i < kStripRows; i += kLanes) Store(sums + i, Zero());
-  for (int64_t col = 0; col < tile.w.cols; col += FloatList::kMost) {
-    FloatList list;
-    Fill(list, tile.x, ColumnTileTokens(tile.tokens), t, col, Least(FloatList::kMost, tile.w.cols - col));
-    AddFloatColumns<type>(w, list, sums);
+TERN_INLINE void AddFloatColumns(const std::byte* w, int64_t column, const FloatList& list, int64_t rows, float* sums) {
+  constexpr int64_t kAtOnce = 4;  // columns that share the loads and stores of sums
+  const int64_t share = rows * kFloatBytes<type>, ahead = kAtOnce * (1 + Least(kColumnsAhead / (kAtOnce * share), 8));
+  int64_t asked = 0;
+  for (int64_t i = 0; i < list.n; i += kAtOnce) {
+    for (; asked < Least(i + kAtOnce + ahead, list.n); ++asked) PrefetchRun(w + list.column[asked] * column, share);
+    switch (Least(kAtOnce, list.n - i)) {
+      case 4: AddFloatColumns<type, 4>(w, column, list.column + i, list.x + i, rows, sums); break;
+      case 3: AddFloatColumns<type, 3>(w, column, list.column + i, list.x + i, rows, sums); break;
+      case 2: AddFloatColumns<type, 2>(w, column, list.column + i, list.x + i, rows, sums); break;
+      case 1: AddFloatColumns<type, 1>(w, column, list.column + i, list.x + i, rows, sums); break;
+    }
   }
-  const Vec scale = Set(tile.scale);
-  for (int64_t i = 0; i < kStripRows; i += kLanes) StoreRows(tile, t, row + i, Finished(Load(sums + i), scale));
+}
+
+/// sums [rows of the range] = the products of a segment's columns with token t.
+template <DType type>
+void SparseFloatSegment(const PackedTile& tile, int t, const StripRange& range, int segment, float* sums) {
+  const int64_t rows = range.row1() - range.row0(), end = SegmentBegin(tile.w.cols, segment + 1);
+  for (int64_t i = 0; i < rows; i += kLanes) Store(sums + i, Zero());
+  for (int64_t col = SegmentBegin(tile.w.cols, segment); col < end; col += FloatList::kMost) {
+    FloatList list;
+    Fill(list, tile.x, ColumnTileTokens(tile.tokens), t, col, Least(FloatList::kMost, end - col));
+    AddFloatColumns<type>(range.data + range.row0() * kFloatBytes<type>, range.rows * kFloatBytes<type>, list, rows, sums);
+  }
 }
 
 /// Columns that go through all tiles before the next do: they stay in the first-level cache.
 constexpr int64_t kFloatPanel = 64;
 
-/// Columns [col, col + cols) of a strip with a tile of T tokens; sums [kStripRows · T] hold what goes from one panel to the
-/// next.
+/// Asks for the columns of the next panel a little at a time, in the order they lie in memory.
+struct FloatFetch {
+  const std::byte* p;      ///< a range's first row of the column
+  int64_t column, share;   ///< bytes from one to the next, and of the range
+  int64_t left;            ///< columns
+  int64_t at = 0, owed = 0;
+
+  TERN_INLINE void Ask(int64_t bytes) {
+    for (owed += bytes; owed >= 64; owed -= 64) {
+      if (left == 0) return;
+      Prefetch(p + at);
+      if ((at += 64) < share) continue;
+      at = 0, p += column, --left;
+    }
+  }
+};
+
+/// Some columns of a strip.
+struct FloatPanel {
+  const std::byte* w;  ///< their first row in the strip
+  int64_t column;      ///< bytes from one to the next
+  int64_t row;         ///< of the matrix
+  int64_t begin, end;  ///< the segment that they belong to
+  int64_t col, cols;   ///< [col, col + cols)
+};
+
+/// Adds the sums of a segment to y.
+TERN_INLINE void StoreSegment(const PackedTile& tile, int t, const FloatPanel& panel, int64_t row, Vec sum) {
+  const int64_t rest = tile.w.rows - row;
+  if (rest <= 0) return;
+  const float* y = tile.y + t * tile.y_stride + row;
+  if (panel.begin > 0) sum = (rest >= kLanes ? Load(y) : Load(y, rest)) + sum;
+  StoreRows(tile, t, row, panel.end == tile.w.cols ? Finished(sum, Set(tile.scale)) : sum);
+}
+
+/// The panel with a tile of T tokens; sums [kStripRows · T] hold what goes from one panel to the next.
 template <DType type, int T>
-void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, int64_t col, int64_t cols, float* sums) {
+void DenseFloatPanel(const PackedTile& tile, const FloatPanel& panel, FloatFetch* next, float* sums) {
   constexpr int kVecs = kLanes == 16 ? 2 : 1;  // with up to 12 tokens, what the registers hold
-  constexpr int64_t kColumnBytes = kStripRows * kFloatBytes<type>;
-  const bool last = col + cols == tile.w.cols;
-  const Vec scale = Set(tile.scale);
+  const bool first = panel.col == panel.begin, last = panel.col + panel.cols == panel.end;
   for (int64_t v = 0; v < kStripRows; v += kVecs * kLanes) {
     Vec sum[kVecs][T];
     TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
       TERN_UNROLL for (int i = 0; i < kVecs; ++i) {
-        sum[i][t] = col > 0 ? Load(sums + (v + i * kLanes) * T + t * kLanes) : Zero();
+        sum[i][t] = first ? Zero() : Load(sums + (v + i * kLanes) * T + t * kLanes);
       }
     }
-    const std::byte *p = w + col * kColumnBytes + v * kFloatBytes<type>, *x = tile.x + col * T * 4;
-    for (int64_t k = 0; k < cols; ++k, p += kColumnBytes, x += 4 * T) {
-      // The same rows of the next panel: spread over all rows' turns, since all at once would have to be waited for.
-      if (v * kFloatBytes<type> % 64 == 0) {
-        TERN_UNROLL for (int64_t b = 0; b < kVecs * kLanes * kFloatBytes<type>; b += 64) {
-          Prefetch(p + kFloatPanel * kColumnBytes + b);
-        }
-      }
+    const std::byte *p = panel.w + v * kFloatBytes<type>, *x = tile.x + panel.col * T * 4;
+    for (int64_t k = 0; k < panel.cols; ++k, p += panel.column, x += 4 * T) {
+      if (next != nullptr && k % 8 == 0) next->Ask(8 * kVecs * kLanes * kFloatBytes<type>);
       Vec weight[kVecs];
       TERN_UNROLL for (int i = 0; i < kVecs; ++i) weight[i] = LoadWeights<type>(p + i * kLanes * kFloatBytes<type>);
       TERN_UNROLL_ALL for (int t = 0; t < T; ++t) {
@@ -559,7 +708,7 @@ void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, in
         if (!last) {
           Store(sums + (v + i * kLanes) * T + t * kLanes, sum[i][t]);
         } else if (t < tile.tokens) {
-          StoreRows(tile, t, row + v + i * kLanes, Finished(sum[i][t], scale));
+          StoreSegment(tile, t, panel, panel.row + v + i * kLanes, sum[i][t]);
         }
       }
     }
@@ -567,32 +716,59 @@ void DenseFloatPanel(const PackedTile& tile, const std::byte* w, int64_t row, in
 }
 
 template <DType type>
-void DenseFloatPanelOf(const PackedTile& tile, const std::byte* w, int64_t row, int64_t col, int64_t cols,
-                       float* sums) {
+void DenseFloatPanelOf(const PackedTile& tile, const FloatPanel& panel, FloatFetch* next, float* sums) {
   switch (ColumnTileTokens(tile.tokens)) {
-    case 2: return DenseFloatPanel<type, 2>(tile, w, row, col, cols, sums);
-    case 4: return DenseFloatPanel<type, 4>(tile, w, row, col, cols, sums);
-    case 6: return DenseFloatPanel<type, 6>(tile, w, row, col, cols, sums);
-    case 8: return DenseFloatPanel<type, 8>(tile, w, row, col, cols, sums);
-    case 10: return DenseFloatPanel<type, 10>(tile, w, row, col, cols, sums);
-    case 12: return DenseFloatPanel<type, 12>(tile, w, row, col, cols, sums);
+    case 2: return DenseFloatPanel<type, 2>(tile, panel, next, sums);
+    case 4: return DenseFloatPanel<type, 4>(tile, panel, next, sums);
+    case 6: return DenseFloatPanel<type, 6>(tile, panel, next, sums);
+    case 8: return DenseFloatPanel<type, 8>(tile, panel, next, sums);
+    case 10: return DenseFloatPanel<type, 10>(tile, panel, next, sums);
+    case 12: return DenseFloatPanel<type, 12>(tile, panel, next, sums);
   }
 }
 
-/// One strip, which is a group.
+struct FloatSums {
+  alignas(64) float of[kBatchSlots][kStripRows * kMostColumnTileTokens];
+};
+
+/// Columns of a segment, [begin, end), and some of these: [col, col + cols).
+struct ColumnPanel {
+  int64_t begin, end, col, cols;
+};
+
+/// A panel of a range, with those of `count` tiles that are not taken token by token.
 template <DType type>
-void FloatStrip(const PackedTile* tiles, int64_t count, int64_t strip) {
-  const int64_t row = strip * kStripRows, all = tiles->w.cols;
-  const std::byte* w = tiles->w.data + row * all * kFloatBytes<type>;
-  for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
-    for (int t = 0; t < tile->tokens && TokenByToken(*tile); ++t) SparseFloatToken<type>(*tile, t, w, row);
+void DenseFloatColumns(const PackedTile* tiles, int64_t count, const StripRange& range, const ColumnPanel& at,
+                       FloatSums& sums) {
+  const int64_t column = range.rows * kFloatBytes<type>, next_col = at.col + at.cols;
+  FloatFetch next{.p = range.data + range.row0() * kFloatBytes<type> + next_col * column,
+                  .column = column,
+                  .share = range.strips() * kStripRows * kFloatBytes<type>,
+                  .left = Least(kFloatPanel, tiles->w.cols - next_col)};
+  for (int64_t strip = range.strip0; strip < range.strip1; ++strip) {
+    const FloatPanel panel{.w = range.data + at.col * column + strip * kStripRows * kFloatBytes<type>,
+                           .column = column, .row = strip * kStripRows, .begin = at.begin, .end = at.end,
+                           .col = at.col, .cols = at.cols};
+    bool fetch = true;
+    for (int64_t i = 0; i < count; ++i) {
+      if (TokenByToken(tiles[i])) continue;
+      DenseFloatPanelOf<type>(tiles[i], panel, fetch ? &next : nullptr,
+                              sums.of[i * range.strips() + strip - range.strip0]);
+      fetch = false;
+    }
   }
-  alignas(64) float sums[kBatchTiles][kStripRows * kMostColumnTileTokens];
-  for (int64_t tile = 0; tile < count; tile += kBatchTiles) {
-    for (int64_t col = 0; col < all; col += kFloatPanel) {
-      for (int64_t i = 0; i < Least(kBatchTiles, count - tile); ++i) {
-        if (TokenByToken(tiles[tile + i])) continue;
-        DenseFloatPanelOf<type>(tiles[tile + i], w, row, col, Least(kFloatPanel, all - col), sums[i]);
+}
+
+/// The tiles that are not taken token by token.
+template <DType type>
+void DenseFloatStrips(const PackedTile* tiles, int64_t count, const StripRange& range) {
+  FloatSums sums;
+  for (int64_t i = 0; i < count; i += kBatchSlots) {
+    for (int s = 0; s < kColumnSegments; ++s) {
+      const int64_t begin = SegmentBegin(tiles->w.cols, s), end = SegmentBegin(tiles->w.cols, s + 1);
+      for (int64_t col = begin; col < end; col += kFloatPanel) {
+        DenseFloatColumns<type>(tiles + i, Least(kBatchSlots, count - i), range,
+                                {.begin = begin, .end = end, .col = col, .cols = Least(kFloatPanel, end - col)}, sums);
       }
     }
   }
@@ -600,25 +776,23 @@ void FloatStrip(const PackedTile* tiles, int64_t count, int64_t strip) {
 
 template <DType type>
 void FloatStrips(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
-  for (int64_t strip = strip0; strip < strip1; ++strip) FloatStrip<type>(tiles, count, strip);
-}
-
-/// Group by group.
-template <typename Type>
-void ColumnsOf(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
-  const MatrixView& w = tiles->w;
-  const int64_t full = ColumnGroupRows(w.dtype, w.rows), strips = full / kStripRows;
-  const int64_t all = (w.rows + kStripRows - 1) / kStripRows;
-  while (strip0 < strip1) {
-    const int64_t group = strip0 / strips, first = group * strips, end = Least(first + strips, all);
-    QuantisedStrips<Type>(tiles, count,
-                          {.group = w.data + ColumnBytes(w.dtype, group * full, w.cols),
-                           .rows = (end - first) * kStripRows,
-                           .row = group * full,
-                           .strip0 = strip0 - first,
-                           .strip1 = Least(strip1, end) - first});
-    strip0 = end;
+  bool dense = false;
+  for (const PackedTile* tile = tiles; tile < tiles + count; ++tile) {
+    if (!TokenByToken(*tile)) {
+      dense = true;
+      continue;
+    }
+    ForEachRange(tile->w, strip0, strip1, kMostStrips, [&](const StripRange& range) {
+      const Vec scale = Set(tile->scale);
+      for (int t = 0; t < tile->tokens; ++t) {
+        const auto segment = [&](int s, float* sums) { SparseFloatSegment<type>(*tile, t, range, s, sums); };
+        SparseToken(*tile, t, range, segment, [&](Vec sum) __attribute__((always_inline)) { return Finished(sum, scale); });
+      }
+    });
   }
+  if (!dense) return;
+  ForEachRange(tiles->w, strip0, strip1, StripsOfTiles(tiles, count),
+               [&](const StripRange& range) { DenseFloatStrips<type>(tiles, count, range); });
 }
 
 inline void ColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0, int64_t strip1) {
@@ -636,6 +810,37 @@ inline void ColumnMatMul(const PackedTile* tiles, int64_t count, int64_t strip0,
     case DType::kF16: return FloatStrips<DType::kF16>(tiles, count, strip0, strip1);
     case DType::kBF16: return FloatStrips<DType::kBF16>(tiles, count, strip0, strip1);
     default: return;
+  }
+}
+
+[[maybe_unused]] void ColumnSegment(const PackedTile& tile, int segment, int64_t strip0, int64_t strip1, float* sums) {
+  const StripRange range{.data = tile.w.data, .rows = ColumnRows(tile.w.rows), .strip0 = strip0, .strip1 = strip1};
+  switch (tile.w.dtype) {
+    case DType::kQ8_0: return SparseSegment<SmallColumns<8, 128, false>>(tile, 0, range, segment, sums);
+    case DType::kQ5_1: return SparseSegment<SmallColumns<5, 0, true>>(tile, 0, range, segment, sums);
+    case DType::kQ5_0: return SparseSegment<SmallColumns<5, 16, false>>(tile, 0, range, segment, sums);
+    case DType::kQ4_1: return SparseSegment<SmallColumns<4, 0, true>>(tile, 0, range, segment, sums);
+    case DType::kQ4_0: return SparseSegment<SmallColumns<4, 8, false>>(tile, 0, range, segment, sums);
+    case DType::kQ4_K: return SparseSegment<SuperColumns<4>>(tile, 0, range, segment, sums);
+    case DType::kQ5_K: return SparseSegment<SuperColumns<5>>(tile, 0, range, segment, sums);
+    case DType::kQ6_K: return SparseSegment<SixBitColumns>(tile, 0, range, segment, sums);
+    case DType::kF32: return SparseFloatSegment<DType::kF32>(tile, 0, range, segment, sums);
+    case DType::kF16: return SparseFloatSegment<DType::kF16>(tile, 0, range, segment, sums);
+    case DType::kBF16: return SparseFloatSegment<DType::kBF16>(tile, 0, range, segment, sums);
+    default: return;
+  }
+}
+
+[[maybe_unused]] void AddSegments(const PackedTile& tile, const float* sums) {
+  const int64_t stride = ColumnRows(tile.w.rows);
+  const bool floats = tile.w.dtype == DType::kF32 || tile.w.dtype == DType::kF16 || tile.w.dtype == DType::kBF16;
+  const Vec scale = Set(tile.scale);
+  for (int64_t row = 0; row < stride; row += kLanes) {
+    Vec total = Load(sums + row);
+    for (int s = 1; s < kColumnSegments && SegmentBegin(tile.w.cols, s) < tile.w.cols; ++s) {
+      total = total + Load(sums + s * stride + row);
+    }
+    StoreRows(tile, 0, row, floats ? Finished(total, scale) : scale * total);
   }
 }
 

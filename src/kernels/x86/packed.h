@@ -184,8 +184,10 @@ struct Piece {
   int64_t blocks;            ///< of the type's columns
   int64_t row;
   bool fetch = false;        ///< ask for the weights that follow in memory
-  bool first = true, last = true;  ///< of the pieces of these rows
+  bool first = true, last = true;  ///< of the pieces of these rows (or of a segment: kernels/packing.h)
   float* sums = nullptr;     ///< what goes from one piece to the next: kParts · T registers
+  bool add = false;          ///< the last adds to what y holds …
+  float scale = 1;           ///< … and multiplies that
 };
 
 /// Calls fn(part, t, y, rest) for each register of sums of a tile's real tokens: y has `rest` rows from there on.
@@ -227,13 +229,14 @@ void PackedPiece(const PackedTile& tile, const Piece& piece) {
     }
     return;
   }
-  const Vec scale = Set(tile.scale);
+  const Vec scale = Set(piece.scale);
   ForEachSum<T>(tile, piece.row, [&](int part, int t, float* y, int64_t rest) __attribute__((always_inline)) {
-    const Vec result = scale * sums[part][t];
+    Vec sum = sums[part][t];
+    if (piece.add) sum = (rest >= kLanes ? Load(y) : Load(y, rest)) + sum;
     if (rest >= kLanes) {
-      Store(y, result);
+      Store(y, scale * sum);
     } else {
-      Store(y, result, rest);
+      Store(y, scale * sum, rest);
     }
   });
 }
@@ -261,7 +264,7 @@ void PackedOf(const PackedTile& tile, int64_t group0, int64_t group1) {
   const int64_t blocks = tile.w.cols / Type::kColumns;
   for (int64_t group = group0; group < group1; ++group) {
     PackedPieceOf<Type>(tile, {.w = tile.w.data + group * blocks * Type::kBytes, .x = tile.x, .blocks = blocks,
-                               .row = group * kGroupRows, .fetch = tile.fetch});
+                               .row = group * kGroupRows, .fetch = tile.fetch, .scale = tile.scale});
   }
 }
 

@@ -87,10 +87,7 @@ class ColumnPanels {
  public:
   /// Columns [col, col + cols) of the strip that begins with `row`.
   void Begin(const MatrixView& w, int64_t row, int64_t col, int64_t cols) {
-    const int64_t full = ColumnGroupRows(w.dtype, w.rows), first = row / full * full;
-    const int64_t padded = (w.rows + kStripRows - 1) / kStripRows * kStripRows;
-    range_ = {.group = w.data + ColumnBytes(w.dtype, first, w.cols), .rows = Least(full, padded - first), .row = first,
-              .strip0 = (row - first) / kStripRows, .strip1 = (row - first) / kStripRows + 1};
+    range_ = {.data = w.data, .rows = ColumnRows(w.rows), .strip0 = row / kStripRows, .strip1 = row / kStripRows + 1};
     for (int64_t i = 0; i < cols / kPackedBlock; ++i) {
       Regroup<Type>(range_, range_.strip0, col / kPackedBlock + i, groups_ + i / kBlocks * Packed::kBytes, kStride);
     }
@@ -102,7 +99,7 @@ class ColumnPanels {
       StoreGroup<Packed>(groups_ + (group + r) * kStride, cols, 0, &panel.pairs[0][r * kGroupRows]);
       // A share of the next columns is asked for with each group: all at once would have to be waited for.
       const int64_t next = col / kPackedBlock + kPanelBlocks + group + r;
-      if (next < w.cols / kPackedBlock) PrefetchStrip<Type>(range_, range_.strip0, next);
+      if (next < w.cols / kPackedBlock) PrefetchBlock<Type>(range_, next);
     }
   }
 

@@ -101,19 +101,19 @@ TERN_INLINE Pairs PairsOfColumns(const std::byte* first, const std::byte* second
   return Interleaved(second != nullptr ? _mm512_inserti64x4(low, load(second), 1) : low);
 }
 
-/// The same in layout kColumns, where a group is a strip.
+/// The same in layout kColumns.
 template <DType type>
 void PanelOfColumns(const MatrixView& w, int64_t row, int64_t col, int64_t cols, Panel& panel) {
-  constexpr int64_t kColumnBytes = kStripRows * 2;
-  const std::byte* p = w.data + row / kStripRows * w.cols * kColumnBytes + col * kColumnBytes + row % kStripRows * 2;
-  for (int64_t c = 0; c < cols; c += 2, p += 2 * kColumnBytes) {
+  const int64_t column = ColumnRows(w.rows) * 2;  // bytes
+  const std::byte* p = w.data + col * column + row * 2;
+  for (int64_t c = 0; c < cols; c += 2, p += 2 * column) {
     const bool both = c + 1 < cols;
     TERN_UNROLL for (int64_t r = 0; r < kPanelRows; r += kLanes) {
-      const std::byte* second = both ? p + kColumnBytes + 2 * r : nullptr;
+      const std::byte* second = both ? p + column + 2 * r : nullptr;
       _mm512_store_si512(&panel.pairs[c / 2][r], PairsOfColumns<type>(p + 2 * r, second));
     }
-    Prefetch(p + 2 * kPanelPairs * kColumnBytes);
-    Prefetch(p + (2 * kPanelPairs + 1) * kColumnBytes);
+    Prefetch(p + 2 * kPanelPairs * column);
+    Prefetch(p + (2 * kPanelPairs + 1) * column);
   }
 }
 
