@@ -248,6 +248,24 @@ TEST(Service, ListsLoadsAndUnloadsModels) {
   EXPECT_EQ(service.Fail("POST", "/v1/models/three/load")["status"], 404);
 }
 
+TEST(ModelHost, GivesEachModelAnEqualShareOfRoomForStates) {
+  const TempDir files, folder;
+  const auto model = MakeModel(TinyModel(Generation::kRwkv7), files);
+  const auto load = [&](const std::string&) -> Result<serve::ModelFiles> {
+    return serve::ModelFiles{model, MakeByteTokenizer()};
+  };
+  const auto place =
+      std::make_shared<const KeptState>(KeptState{{1, 2}, State(StateLayout(model->config())), {}});
+  for (const std::string& where : {std::string(), folder.path()}) {
+    serve::ModelHost host({{"one", "1"}, {"two", "2"}, {"three", "3"}}, load,
+                          {.states = {.memory_bytes = 300, .folder = where, .disk_bytes = 300}});
+    ASSERT_TRUE(host.Load("two").ok());
+    const auto saved = (*host.Find("two"))->cache().Save("", place, "", "");
+    EXPECT_THAT(saved.status().message(),
+                HasSubstr(where.empty() ? "of the 100 bytes of memory" : "of the 100 bytes of disk"));
+  }
+}
+
 TEST(Service, EmbedsTexts) {
   const Service service;
   const json answer = service.Post("/v1/embeddings", {{"input", {"A tern.", "A bird."}}});
