@@ -12,7 +12,7 @@
 #include "kernels/x86/loops.h"
 #include "kernels/x86/quads_avx512.h"
 #include "kernels/x86/packed.h"
-#include "kernels/x86/columns.h"
+#include "kernels/x86/columns_dense.h"
 #include "kernels/x86/panels.h"
 #include "kernels/x86/packed_panels.h"
 // clang-format on
