@@ -26,31 +26,33 @@ constexpr int kMostShares = 64;
 /// A run of chunks that belongs to one thread: it takes them from the front, and others, once they have done their own, from
 /// the back. So each thread walks through memory in one long stream, which is read a tenth faster than many short ones in
 /// turn (docs/performance.md), and a thread that is late holds up nothing but the chunk it has begun.
-class alignas(64) Share {
- public:
-  void Set(uint32_t begin, uint32_t end) { range_.store(uint64_t{end} << 32 | begin, std::memory_order_relaxed); }
+struct alignas(64) Share {
+  uint64_t range;  ///< begin in the low half, end in the high. Not set by itself: most calls have fewer threads than shares
 
+  void Set(uint32_t begin, uint32_t end) { range = Range(begin, end); }
   /// The next chunk, or −1.
   int64_t TakeFirst() {
-    uint64_t range = range_.load(std::memory_order_relaxed);
-    while (Begin(range) < End(range)) {
-      if (range_.compare_exchange_weak(range, range + 1, std::memory_order_relaxed)) return Begin(range);
-    }
-    return -1;
+    return Take([](uint32_t begin, uint32_t) { return begin; }, 1);
   }
   /// The last chunk, or −1.
   int64_t TakeLast() {
-    uint64_t range = range_.load(std::memory_order_relaxed);
-    while (Begin(range) < End(range)) {
-      if (range_.compare_exchange_weak(range, range - (uint64_t{1} << 32), std::memory_order_relaxed)) return End(range) - 1;
-    }
-    return -1;
+    return Take([](uint32_t, uint32_t end) { return end - 1; }, -Range(0, 1));
   }
 
  private:
-  static uint32_t Begin(uint64_t range) { return static_cast<uint32_t>(range); }
-  static uint32_t End(uint64_t range) { return static_cast<uint32_t>(range >> 32); }
-  std::atomic<uint64_t> range_{0};  ///< begin in the low half, end in the high
+  static constexpr uint64_t Range(uint32_t begin, uint32_t end) { return uint64_t{end} << 32 | begin; }
+
+  /// The chunk that is chosen from begin and end, of which `change` takes it away.
+  template <typename Choose>
+  int64_t Take(const Choose& choose, uint64_t change) {
+    const std::atomic_ref<uint64_t> shared(range);
+    uint64_t seen = shared.load(std::memory_order_relaxed);
+    for (;;) {
+      const auto begin = static_cast<uint32_t>(seen), end = static_cast<uint32_t>(seen >> 32);
+      if (begin >= end) return -1;
+      if (shared.compare_exchange_weak(seen, seen + change, std::memory_order_relaxed)) return choose(begin, end);
+    }
+  }
 };
 
 /// The chunks of one call.
