@@ -288,6 +288,23 @@ test('conversations stay, are found, renamed, exported, deleted and imported', a
   await page.getByText('This file is not JSON.').waitFor();
 });
 
+test('an answer stays as far as it was written when the page is left', async (t) => {
+  const page = await visit(t, browser, url);
+  await say(page, 'slow please');
+  await page.getByText('word20').waitFor();
+  await page.reload();
+  await page.locator('.turn.assistant').getByText('word20').waitFor();
+  await page.getByText('stopped').waitFor();
+  await page.getByRole('button', { name: 'Go on' }).waitFor();
+  const item = page.locator('.conversations li', { hasText: 'slow please' });
+  await item.hover();
+  await choose(page, item.getByRole('button'), 'Delete');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await page.getByText('Conversations appear here').waitFor();
+  await page.reload();
+  await page.getByText('Conversations appear here').waitFor();
+});
+
 test('settings and presets reach the request', async (t) => {
   const page = await visit(t, browser, url);
   await page.getByRole('button', { name: 'Settings' }).click();
