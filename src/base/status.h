@@ -52,15 +52,16 @@ inline Status Exhausted(std::string m) { return {StatusCode::kExhausted, std::mo
 inline Status Cancelled(std::string m) { return {StatusCode::kCancelled, std::move(m)}; }
 inline Status Unavailable(std::string m) { return {StatusCode::kUnavailable, std::move(m)}; }
 
-/// A value or the Status that says why there is none. `*result` on an error is a programming mistake.
-template <typename T>
+/// A value or the Status that says why there is none. `*result` on an error is a programming mistake. Rooms whose
+/// errors are more than a Status (an answer of HTTP) name their own type.
+template <typename T, typename Error = Status>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : data_(std::in_place_index<1>, std::move(value)) {}                // NOLINT: implicit
-  Result(Status status) : data_(std::in_place_index<0>, std::move(status)) {}         // NOLINT: implicit
+  Result(T value) : data_(std::in_place_index<1>, std::move(value)) {}      // NOLINT: implicit
+  Result(Error error) : data_(std::in_place_index<0>, std::move(error)) {}  // NOLINT: implicit
 
   bool ok() const { return data_.index() == 1; }
-  Status status() const { return ok() ? Status() : std::get<0>(data_); }
+  Error status() const { return ok() ? Error() : std::get<0>(data_); }
 
   T& operator*() & { return std::get<1>(data_); }
   const T& operator*() const& { return std::get<1>(data_); }
@@ -69,7 +70,7 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &std::get<1>(data_); }
 
  private:
-  std::variant<Status, T> data_;
+  std::variant<Error, T> data_;
 };
 
 #define TERN_CONCAT_INNER(a, b) a##b
@@ -82,7 +83,7 @@ class [[nodiscard]] Result {
     if (!tern_status_.ok()) return tern_status_; \
   } while (false)
 
-/// TERN_ASSIGN_OR_RETURN(auto x, MakeX()): x takes the value, or the function returns the error.
+/// TERN_ASSIGN_OR_RETURN(auto x, MakeX()): x takes the value, or the function returns the error (of any type).
 #define TERN_ASSIGN_OR_RETURN(lhs, expr) TERN_ASSIGN_OR_RETURN_(TERN_CONCAT(tern_result_, __LINE__), lhs, expr)
 #define TERN_ASSIGN_OR_RETURN_(result, lhs, expr) \
   auto result = (expr);                           \

@@ -12,7 +12,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct BenchArguments {
   TrainArguments training;
   InferBenchOptions inference;
   std::vector<std::string> types;
@@ -24,7 +24,7 @@ struct Options {
 constexpr const char* kTraining = "Training (with --train)";
 constexpr const char* kInference = "Inference (without --train)";
 
-Status RunTraining(const CLI::App& command, const Options& options) {
+Status RunTraining(const CLI::App& command, const BenchArguments& options) {
   if (options.threads.size() > 1 || options.batch.size() > 1) {
     return InvalidArgument("--train measures one number of --threads and one --batch at a time");
   }
@@ -37,7 +37,7 @@ Status RunTraining(const CLI::App& command, const Options& options) {
   return BenchTrain(resolved, options.json);
 }
 
-Status RunInference(const Options& options) {
+Status RunInference(const BenchArguments& options) {
   InferBenchOptions inference = options.inference;
   for (const std::string& name : options.types) {
     const auto type = DTypeFromName(name);
@@ -65,7 +65,7 @@ Status CheckHalves(const CLI::App& command, bool train) {
   return OkStatus();
 }
 
-void AddTraining(CLI::App& command, Options& options) {
+void AddTraining(CLI::App& command, BenchArguments& options) {
   // The size at which training is compared: 12 × 768 at 8 × 512.
   train::TrainOptions& o = options.training.options;
   o.layers = 12, o.width = 768, o.vocab = 65536, o.context = 512, o.batch = 8, o.steps = 5;
@@ -115,7 +115,7 @@ void AddInference(CLI::App& command, InferBenchOptions& options, std::vector<std
 }  // namespace
 
 void AddBench(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchArguments>();
   CLI::App* command =
       app.add_subcommand("bench", "Measure the speed of this machine: decode, prefill, batches; training");
   AddTraining(*command, *options);

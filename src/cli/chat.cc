@@ -33,7 +33,7 @@ constexpr const char* kHelp =
     "  +help             this list\n"
     "  Ctrl-C stops an answer, Ctrl-D ends. A line that ends in \\ goes on in the next one.\n";
 
-struct Options {
+struct ChatArguments {
   ModelOptions model;
   SamplingOptions sampling = {.top_p = 0.5f, .presence = 0.4f, .frequency = 0.4f};
   std::string chat_template, system, load;
@@ -90,7 +90,7 @@ class AnswerView {
 
 class Chat {
  public:
-  Chat(const Options& options, LoadedModel loaded, ChatTemplate chat)
+  Chat(const ChatArguments& options, LoadedModel loaded, ChatTemplate chat)
       : options_(options),
         loaded_(std::move(loaded)),
         conversation_(loaded_.model, loaded_.tokenizer, std::move(chat), options.sampling, options.system),
@@ -263,14 +263,14 @@ class Chat {
     return conversation_.SetSampling(changed);
   }
 
-  Options options_;
+  ChatArguments options_;
   LoadedModel loaded_;
   Conversation conversation_;
   LineEditor editor_;
   bool terminal_;
 };
 
-Status RunChat(const Options& options) {
+Status RunChat(const ChatArguments& options) {
   TERN_RETURN_IF_ERROR(Validate(options.sampling));
   TERN_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModelAndTokenizer(options.model));
   const std::string file = std::filesystem::path(loaded.model->checkpoint().source().path()).filename();
@@ -285,7 +285,7 @@ Status RunChat(const Options& options) {
 }  // namespace
 
 void AddChat(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ChatArguments>();
   CLI::App* command = app.add_subcommand("chat", "Talk with a model");
   command->footer(std::string("During the conversation:\n") + kHelp);
   AddModelOptions(*command, options->model);

@@ -12,7 +12,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct ConvertArguments {
   std::string in, out, type, names = "blinkdl", tokenizer;
   int threads = 0;
   bool json = false;
@@ -20,7 +20,7 @@ struct Options {
 
 /// The vocabulary by id, for formats that carry one. Without --tokenizer one is looked for, and its absence is no
 /// error: the file can be written without.
-Result<std::vector<std::string>> Vocabulary(const Options& options, const Checkpoint& checkpoint) {
+Result<std::vector<std::string>> Vocabulary(const ConvertArguments& options, const Checkpoint& checkpoint) {
   if (!checkpoint.vocabulary().empty() && options.tokenizer.empty()) return checkpoint.vocabulary();
   const CheckpointTensor* emb = checkpoint.Find("emb.weight");
   const int64_t vocab = emb == nullptr || emb->shape.empty() ? 0 : emb->shape[0];
@@ -33,7 +33,7 @@ Result<std::vector<std::string>> Vocabulary(const Options& options, const Checkp
   return tokens;
 }
 
-Status RunConvert(const Options& options) {
+Status RunConvert(const ConvertArguments& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
   SaveOptions save;
   TERN_ASSIGN_OR_RETURN(save.format, FormatFromExtension(options.out));
@@ -80,7 +80,7 @@ Status RunConvert(const Options& options) {
 }  // namespace
 
 void AddConvert(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertArguments>();
   CLI::App* command = app.add_subcommand("convert", "From any weight file to any other, formats told by extension");
   command->add_option("in", options->in, "Weight file or folder")->required()->type_name("IN");
   command->add_option("out", options->out, "File to write: .pth, .safetensors, .st, .gguf or .bin")

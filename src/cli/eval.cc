@@ -17,7 +17,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct EvalArguments {
   ModelOptions model;
   std::vector<std::string> files;
   std::string start;  ///< a token id, "none", or empty: DefaultStart
@@ -48,7 +48,7 @@ struct Setting {
   std::string Path() const { return loaded.model->checkpoint().source().path(); }
 };
 
-Result<std::optional<int32_t>> StartToken(const Options& options, const LoadedModel& loaded) {
+Result<std::optional<int32_t>> StartToken(const EvalArguments& options, const LoadedModel& loaded) {
   if (options.start.empty()) return std::optional<int32_t>(eval::DefaultStart(*loaded.tokenizer));
   if (options.start == "none") return std::optional<int32_t>();
   int64_t id = -1;
@@ -59,7 +59,7 @@ Result<std::optional<int32_t>> StartToken(const Options& options, const LoadedMo
   return std::optional<int32_t>(static_cast<int32_t>(id));
 }
 
-Result<Setting> Prepare(const Options& options) {
+Result<Setting> Prepare(const EvalArguments& options) {
   Setting setting;
   TERN_ASSIGN_OR_RETURN(setting.loaded, LoadModelAndTokenizer(options.model));
   TERN_ASSIGN_OR_RETURN(setting.start, StartToken(options, setting.loaded));
@@ -93,13 +93,13 @@ void Limit(std::vector<Example>* examples, int64_t limit) {
 
 // ---- perplexity
 
-Result<std::vector<std::string>> Documents(const Options& options, const std::string& path) {
+Result<std::vector<std::string>> Documents(const EvalArguments& options, const std::string& path) {
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
   if (path.ends_with(".jsonl")) return eval::ParseDocuments(text, path);
   return eval::ParseText(text, options.separator);
 }
 
-Result<eval::Perplexity> MeasureFile(const Options& options, const Setting& setting,
+Result<eval::Perplexity> MeasureFile(const EvalArguments& options, const Setting& setting,
                                      const std::string& path) {
   TERN_ASSIGN_OR_RETURN(const std::vector<std::string> documents, Documents(options, path));
   const auto tokens = eval::EncodeAll(setting.tokenizer(), documents, setting.start);
@@ -144,7 +144,7 @@ size_t NameWidth(const std::vector<std::string>& files) {
   return width;
 }
 
-void PrintPerplexity(const Options& options, const std::vector<eval::Perplexity>& files,
+void PrintPerplexity(const EvalArguments& options, const std::vector<eval::Perplexity>& files,
                      const eval::Perplexity& all, double seconds) {
   const size_t width = NameWidth(options.files);
   std::cout << fmt::format("{:<{}}  {:>9}  {:>10}  {:>10}  {:>10}  {:>10}  {:>9}  {:>10}\n", "file", width,
@@ -163,7 +163,7 @@ void PrintPerplexity(const Options& options, const std::vector<eval::Perplexity>
   }
 }
 
-Status RunPerplexity(const Options& options) {
+Status RunPerplexity(const EvalArguments& options) {
   // A place that cannot be written to is better known now than after the work.
   if (!options.svg.empty()) TERN_RETURN_IF_ERROR(AtomicFile::Create(options.svg).status());
   TERN_ASSIGN_OR_RETURN(const Setting setting, Prepare(options));
@@ -207,7 +207,7 @@ Status RunPerplexity(const Options& options) {
 
 // ---- lambada
 
-Status RunLambada(const Options& options) {
+Status RunLambada(const EvalArguments& options) {
   const std::string& path = options.files.front();
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
   TERN_ASSIGN_OR_RETURN(auto examples, eval::ParseLambada(text, path));
@@ -243,7 +243,7 @@ std::string WithLineBreaks(std::string text) {
   return text;
 }
 
-Result<std::vector<std::vector<eval::ChoiceExample>>> ChoiceFiles(const Options& options) {
+Result<std::vector<std::vector<eval::ChoiceExample>>> ChoiceFiles(const EvalArguments& options) {
   std::vector<std::vector<eval::ChoiceExample>> files;
   for (const std::string& path : options.files) {
     TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
@@ -262,7 +262,7 @@ double Mean(const std::vector<eval::ChoiceResult>& results, Value value) {
   return sum / static_cast<double>(results.size());
 }
 
-void PrintChoice(const Options& options, const std::vector<eval::ChoiceResult>& results) {
+void PrintChoice(const EvalArguments& options, const std::vector<eval::ChoiceResult>& results) {
   const size_t width = NameWidth(options.files);
   const auto row = [&](const std::string& name, const std::string& n, double sum, const std::string& error,
                        double byte, double token) {
@@ -283,7 +283,7 @@ void PrintChoice(const Options& options, const std::vector<eval::ChoiceResult>& 
   }
 }
 
-nlohmann::ordered_json ChoiceToJson(const Options& options, const Setting& setting,
+nlohmann::ordered_json ChoiceToJson(const EvalArguments& options, const Setting& setting,
                                     const std::vector<eval::ChoiceResult>& results) {
   nlohmann::ordered_json json = {{"model", setting.Path()},
                                  {"start", setting.Start()},
@@ -303,7 +303,7 @@ nlohmann::ordered_json ChoiceToJson(const Options& options, const Setting& setti
   return json;
 }
 
-Status RunChoice(const Options& options) {
+Status RunChoice(const EvalArguments& options) {
   TERN_ASSIGN_OR_RETURN(const auto files, ChoiceFiles(options));
   TERN_ASSIGN_OR_RETURN(const Setting setting, Prepare(options));
   std::vector<eval::ChoiceResult> results;
@@ -324,7 +324,7 @@ Status RunChoice(const Options& options) {
 
 /// What the three have in common; `limited` says what --limit counts.
 CLI::App* AddCommon(CLI::App& parent, const std::string& name, const std::string& about,
-                    const std::string& limited, Options& options) {
+                    const std::string& limited, EvalArguments& options) {
   CLI::App* command = parent.add_subcommand(name, about);
   AddModelOptions(*command, options.model);
   command->add_option("--limit", options.limit, limited)->check(CLI::PositiveNumber)->type_name("N");
@@ -342,7 +342,7 @@ CLI::App* AddCommon(CLI::App& parent, const std::string& name, const std::string
 }
 
 void AddPerplexity(CLI::App& parent, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalArguments>();
   CLI::App* command = AddCommon(parent, "perplexity", "How well a model predicts texts",
                                 "Predict at most so many tokens of each file", *options);
   command
@@ -363,7 +363,7 @@ void AddPerplexity(CLI::App& parent, Run* run) {
 }
 
 void AddLambada(CLI::App& parent, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalArguments>();
   options->files.resize(1);
   CLI::App* command = AddCommon(parent, "lambada", "Guessing the last word of passages",
                                 "The first so many examples", *options);
@@ -374,7 +374,7 @@ void AddLambada(CLI::App& parent, Run* run) {
 }
 
 void AddChoice(CLI::App& parent, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalArguments>();
   CLI::App* command = AddCommon(parent, "choice", "Multiple choice questions",
                                 "The first so many examples of each file", *options);
   command

@@ -15,7 +15,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct GenerateArguments {
   ModelOptions model;
   SamplingOptions sampling;
   GenerateOptions generate;
@@ -23,13 +23,13 @@ struct Options {
   bool json = false;
 };
 
-Result<std::string> Prompt(const Options& options) {
+Result<std::string> Prompt(const GenerateArguments& options) {
   if (options.prompt_file.empty()) return options.prompt;
   return ReadText(options.prompt_file);
 }
 
 /// Brings the session to where generation starts; returns how many tokens it read.
-Result<size_t> Prepare(const Options& options, const Tokenizer& tokenizer, Session& session, Sampler& sampler) {
+Result<size_t> Prepare(const GenerateArguments& options, const Tokenizer& tokenizer, Session& session, Sampler& sampler) {
   TERN_ASSIGN_OR_RETURN(const std::string prompt, Prompt(options));
   if (!options.state_in.empty()) {
     TERN_ASSIGN_OR_RETURN(const std::string note, session.Load(options.state_in));
@@ -43,7 +43,7 @@ Result<size_t> Prepare(const Options& options, const Tokenizer& tokenizer, Sessi
 }
 
 /// What --grammar or --json-schema asks for; null without them.
-Result<std::shared_ptr<const Grammar>> ReadGrammar(const Options& options) {
+Result<std::shared_ptr<const Grammar>> ReadGrammar(const GenerateArguments& options) {
   const std::string& path = options.grammar.empty() ? options.json_schema : options.grammar;
   if (path.empty()) return std::shared_ptr<const Grammar>();
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
@@ -54,7 +54,7 @@ Result<std::shared_ptr<const Grammar>> ReadGrammar(const Options& options) {
 
 double PerSecond(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
-Status RunGenerate(const Options& options) {
+Status RunGenerate(const GenerateArguments& options) {
   TERN_RETURN_IF_ERROR(Validate(options.sampling));
   // A place that cannot be written to is better known now than after the text.
   if (!options.state_out.empty()) TERN_RETURN_IF_ERROR(AtomicFile::Create(options.state_out).status());
@@ -102,7 +102,7 @@ Status RunGenerate(const Options& options) {
 }  // namespace
 
 void AddGenerate(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateArguments>();
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt");
   AddModelOptions(*command, options->model);
   auto* prompt = command->add_option("-p,--prompt", options->prompt, "The text to continue (default: a new document)");

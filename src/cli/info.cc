@@ -13,7 +13,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct InfoArguments {
   std::string file;
   std::string tokenizer;
   bool json = false, tensors = false, verify = false;
@@ -90,7 +90,7 @@ void PrintTable(const nlohmann::ordered_json& j) {
   line("kernels", j["kernels"].get<std::string>() + " on " + j["cpu"].get<std::string>());
 }
 
-Status RunInfo(const Options& options) {
+Status RunInfo(const InfoArguments& options) {
   TERN_ASSIGN_OR_RETURN(auto model, LoadModel({.model = options.file, .mapped = true}));
   auto found = LoadModelTokenizer({.model = options.file, .tokenizer = options.tokenizer}, *model);
   const std::string tokenizer =
@@ -120,7 +120,7 @@ Status RunInfo(const Options& options) {
 }  // namespace
 
 void AddInfo(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InfoArguments>();
   CLI::App* command = app.add_subcommand("info", "What a model is: architecture, sizes, types, cost per token");
   command->add_option("file", options->file, "Weight file or folder")->required()->type_name("FILE");
   command->add_option("--tokenizer", options->tokenizer, "Vocabulary (default: found by itself)")->type_name("FILE");

@@ -11,14 +11,14 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct LogitsArguments {
   ModelOptions model;
   std::vector<int32_t> tokens;
   int64_t chunk = kPromptChunk;
   bool json = false;
 };
 
-Status RunLogits(const Options& options) {
+Status RunLogits(const LogitsArguments& options) {
   TERN_ASSIGN_OR_RETURN(auto model, LoadModel(options.model));
   State state = model->NewState();
   Workspace workspace;
@@ -57,7 +57,7 @@ Status RunLogits(const Options& options) {
 }  // namespace
 
 void AddLogits(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogitsArguments>();
   CLI::App* command = app.add_subcommand("logits", "Logits after a sequence of tokens, for checking against others");
   AddModelOptions(*command, options->model);
   command->add_option("--tokens", options->tokens, "Token ids")->required()->delimiter(',')->type_name("ID,ID,…");

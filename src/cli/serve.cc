@@ -22,7 +22,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct ServeArguments {
   std::vector<std::string> models;
   ModelOptions model;  ///< what holds for all of them
   serve::HttpOptions http;
@@ -42,7 +42,7 @@ serve::ModelSource ParseModel(const std::string& text) {
   return {std::filesystem::path(text).stem(), text};
 }
 
-Result<std::vector<serve::ModelSource>> ModelSources(const Options& options) {
+Result<std::vector<serve::ModelSource>> ModelSources(const ServeArguments& options) {
   std::vector<std::string> given = options.models;
   if (given.empty()) {
     TERN_ASSIGN_OR_RETURN(const std::string path, ModelPath(""));
@@ -64,7 +64,7 @@ Result<std::vector<serve::ModelSource>> ModelSources(const Options& options) {
 }
 
 /// From --api-keys and TERN_API_KEYS; none is fine.
-Result<std::vector<std::string>> ApiKeys(const Options& options) {
+Result<std::vector<std::string>> ApiKeys(const ServeArguments& options) {
   std::vector<std::string> keys;
   if (!options.api_keys.empty()) {
     TERN_ASSIGN_OR_RETURN(keys, serve::ReadApiKeys(options.api_keys));
@@ -131,7 +131,7 @@ class Signals {
 };
 
 /// Certificate, key and API keys as they are now.
-void Renew(const Options& options, serve::HttpServer& server) {
+void Renew(const ServeArguments& options, serve::HttpServer& server) {
   const auto keys = ApiKeys(options);
   const Status renewed = keys.ok() ? server.Renew(*keys) : keys.status();
   if (renewed.ok()) {
@@ -141,7 +141,7 @@ void Renew(const Options& options, serve::HttpServer& server) {
   }
 }
 
-Status RunServe(const Options& options) {
+Status RunServe(const ServeArguments& options) {
   const Signals signals;
   TERN_ASSIGN_OR_RETURN(auto sources, ModelSources(options));
   serve::HttpOptions http = options.http;
@@ -177,7 +177,7 @@ Status RunServe(const Options& options) {
   return OkStatus();
 }
 
-void AddHttpOptions(CLI::App& command, Options& o) {
+void AddHttpOptions(CLI::App& command, ServeArguments& o) {
   const auto group = [](CLI::Option* option) { return option->group("Connections"); };
   group(command.add_option("--address", o.http.address, "Where to listen")->capture_default_str());
   group(command.add_option("--port", o.http.port, "0: any that is free")->capture_default_str());
@@ -208,7 +208,7 @@ void AddHttpOptions(CLI::App& command, Options& o) {
           ->type_name("FOLDER"));
 }
 
-void AddEngineOptions(CLI::App& command, Options& o) {
+void AddEngineOptions(CLI::App& command, ServeArguments& o) {
   const auto group = [](CLI::Option* option) { return option->group("Work")->capture_default_str(); };
   group(command.add_option("--max-batch", o.host.engine.max_batch, "Answers that are written at once")
             ->check(CLI::Range(1, 65536)));
@@ -226,7 +226,7 @@ void AddEngineOptions(CLI::App& command, Options& o) {
 }  // namespace
 
 void AddServe(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeArguments>();
   CLI::App* command = app.add_subcommand("serve", "Serve models: OpenAI's interface and a web page");
   command
       ->add_option("-m,--model", options->models,

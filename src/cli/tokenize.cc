@@ -16,7 +16,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct TokenizeArguments {
   std::string tokenizer;
   std::string file;
   std::vector<std::string> texts;  ///< with `out`: files
@@ -28,7 +28,7 @@ struct Options {
 
 /// All files through one writer.
 Result<train::CorpusCounts> WriteCorpus(const std::vector<std::string>& files, const Tokenizer& tokenizer,
-                                        const Options& options, BinidxWriter& writer) {
+                                        const TokenizeArguments& options, BinidxWriter& writer) {
   uint64_t total = 0, before = 0;
   for (const std::string& file : files) {
     TERN_ASSIGN_OR_RETURN(const auto map,
@@ -58,7 +58,7 @@ Result<train::CorpusCounts> WriteCorpus(const std::vector<std::string>& files, c
   return sum;
 }
 
-Status RunTokenizeToFile(const Options& options) {
+Status RunTokenizeToFile(const TokenizeArguments& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
   std::vector<std::string> files = options.texts;
   if (!options.file.empty()) files.push_back(options.file);
@@ -95,7 +95,7 @@ Status RunTokenizeToFile(const Options& options) {
   return OkStatus();
 }
 
-Status RunTokenize(const Options& options) {
+Status RunTokenize(const TokenizeArguments& options) {
   if (!options.out.empty()) return RunTokenizeToFile(options);
   if (options.texts.size() > 1) {
     return InvalidArgument("more than one text (quote a text with spaces; files are for --out)");
@@ -157,7 +157,7 @@ Result<std::vector<int32_t>> ParseIds(const std::string& text) {
   return ids;
 }
 
-Status RunDetokenize(const Options& options) {
+Status RunDetokenize(const TokenizeArguments& options) {
   TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
   std::vector<int32_t> ids = options.ids;
   if (ids.empty()) {
@@ -180,7 +180,7 @@ Status RunDetokenize(const Options& options) {
 }
 
 CLI::App* AddCommon(CLI::App& app, const char* name, const char* what,
-                    const std::shared_ptr<Options>& options) {
+                    const std::shared_ptr<TokenizeArguments>& options) {
   CLI::App* command = app.add_subcommand(name, what);
   command
       ->add_option("--tokenizer", options->tokenizer, "rwkv_vocab_*.txt, a tokenizer.json, or the word bytes")
@@ -195,7 +195,7 @@ CLI::App* AddCommon(CLI::App& app, const char* name, const char* what,
 }  // namespace
 
 void AddTokenize(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeArguments>();
   CLI::App* command =
       AddCommon(app, "tokenize", "Token ids of a text, or of files into a corpus for training", options);
   CLI::Option* text = command->add_option(
@@ -219,7 +219,7 @@ void AddTokenize(CLI::App& app, Run* run) {
 }
 
 void AddDetokenize(CLI::App& app, Run* run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeArguments>();
   CLI::App* command = AddCommon(app, "detokenize", "The text of token ids", options);
   command->add_option("ids", options->ids, "Ids (default: --file or standard input)")->delimiter(',');
   command->callback([=] { *run = [=] { return RunDetokenize(*options); }; });

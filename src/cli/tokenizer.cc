@@ -15,7 +15,7 @@
 namespace tern {
 namespace {
 
-struct Options {
+struct TokenizerArguments {
   std::vector<std::string> files;
   std::string out, separator;
   int32_t vocab_size = 0;
@@ -27,7 +27,7 @@ struct Options {
 constexpr size_t kBatchBytes = size_t{16} << 20;
 
 /// Gives every document to the trainer. Returns how many there were.
-Result<int64_t> ReadDocuments(const Options& options, VocabTrainer& trainer) {
+Result<int64_t> ReadDocuments(const TokenizerArguments& options, VocabTrainer& trainer) {
   int64_t documents = 0;
   for (const std::string& file : options.files) {
     TERN_ASSIGN_OR_RETURN(const auto reader, train::CorpusReader::Open(file, options.separator));
@@ -49,7 +49,7 @@ Result<int64_t> ReadDocuments(const Options& options, VocabTrainer& trainer) {
 }
 
 /// Tokens of all files with the new vocabulary.
-Result<int64_t> CountTokens(const Options& options, const Tokenizer& tokenizer) {
+Result<int64_t> CountTokens(const TokenizerArguments& options, const Tokenizer& tokenizer) {
   train::TokenizeOptions tokenize;
   tokenize.separator = options.separator;
   int64_t tokens = 0;
@@ -62,7 +62,7 @@ Result<int64_t> CountTokens(const Options& options, const Tokenizer& tokenizer) 
   return tokens;
 }
 
-Status RunTrain(const Options& options) {
+Status RunTrain(const TokenizerArguments& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
   TERN_ASSIGN_OR_RETURN(auto out, AtomicFile::Create(options.out));  // before the work, not after
   CatchInterrupts();
@@ -103,7 +103,7 @@ Status RunTrain(const Options& options) {
 void AddTokenizer(CLI::App& app, Run* run) {
   CLI::App* group = app.add_subcommand("tokenizer", "Make a tokenizer");
   group->require_subcommand(1);
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizerArguments>();
   CLI::App* command = group->add_subcommand("train",
                                             "Learn a vocabulary in RWKV World's format from text: all 256 "
                                             "bytes, and tokens that never reach over a word");

@@ -34,7 +34,7 @@ DType RwkvBinType(int major, Part part, DType own, std::optional<DType> requeste
   return FitRow(*requested, row_length);
 }
 
-DType GgufType(int major, Part part, DType own, std::optional<DType> requested, int64_t row_length) {
+DType TypeInGguf(int major, Part part, DType own, std::optional<DType> requested, int64_t row_length) {
   if (IsVector(part)) return DType::kF32;
   if (IsLowRank(part) && major == 6 && (requested || !IsQuantised(own))) return DType::kF32;
   if (!requested) return own;
@@ -79,7 +79,7 @@ DType WrittenType(FileFormat format, int major, Part part, DType own, std::optio
       if (requested) return *requested;
       return IsQuantised(own) ? DType::kF32 : own;
     case FileFormat::kGguf:
-      return GgufType(major, part, own, requested, row_length);
+      return TypeInGguf(major, part, own, requested, row_length);
     case FileFormat::kRwkvBin:
       return RwkvBinType(major, part, own, requested, row_length);
   }

@@ -25,7 +25,6 @@ namespace tern {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr const char* kIndex = "index.sqlite";
 constexpr std::string_view kSuffix = ".state";
@@ -42,7 +41,7 @@ Status Errno(const char* doing, const std::string& path) {
 
 /// What a file says of itself, in a form that is the same each time.
 std::string Header(const StateRecord& record) {
-  return Json({{"id", record.id},
+  return nlohmann::json({{"id", record.id},
                {"owner", record.owner},
                {"named", record.named},
                {"parent", record.parent},
@@ -83,7 +82,7 @@ Status Verify(const StateRecord& record, const SavedState& saved, const std::str
 
 /// The record of a file by its own words. Throws what the JSON library throws.
 StateRecord RecordOf(const SavedState& saved) {
-  const Json kept = Json::parse(saved.note).at("kept");
+  const nlohmann::json kept = nlohmann::json::parse(saved.note).at("kept");
   return {.id = kept.at("id").get<std::string>(),
           .owner = kept.at("owner").get<std::string>(),
           .named = kept.at("named").get<bool>(),
@@ -213,7 +212,7 @@ void StateStore::Import(const std::string& id) {
       status =
           record.id == id ? Verify(record, *saved, Path(id)) : Corrupt(fmt::format("it is of {}", record.id));
     }
-  } catch (const Json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     status = Corrupt(error.what());
   }
   std::error_code error;
@@ -238,7 +237,7 @@ Result<uint64_t> StateStore::Write(StateRecord record, const KeptState& state) {
   try {
     const std::string header = Header(record);
     saved.note = Note(header, Check(header, saved.state.data(), saved.tokens, saved.logits));
-  } catch (const Json::exception&) {
+  } catch (const nlohmann::json::exception&) {
     return InvalidArgument("owner, parent and note of a state must be valid UTF-8");
   }
   TERN_RETURN_IF_ERROR(SaveState(saved, path));

@@ -8,13 +8,13 @@ namespace tern {
 namespace {
 
 /// Read at a time: enough for the disk to be busy, little enough for memory that is tight.
-constexpr size_t kPiece = 16 << 20;
+constexpr size_t kReadAhead = 16 << 20;
 
 void Fetch(const LayerStream::Part& part) {
   for (const auto bytes : part) {
-    for (size_t done = 0; done < bytes.size(); done += kPiece) {
-      const size_t size = std::min(kPiece, bytes.size() - done);
-      const size_t after = std::min(kPiece, bytes.size() - done - size);
+    for (size_t done = 0; done < bytes.size(); done += kReadAhead) {
+      const size_t size = std::min(kReadAhead, bytes.size() - done);
+      const size_t after = std::min(kReadAhead, bytes.size() - done - size);
       if (after > 0) AnnouncePages(bytes.subspan(done + size, after));
       FetchPages(bytes.subspan(done, size));
     }

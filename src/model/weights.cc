@@ -49,7 +49,7 @@ bool SameUpToOnes(const Shape& a, const Shape& b) {
 /// Every matrix in the arena begins at a cache line.
 constexpr size_t kArenaAlignment = 64;
 /// What is placed at a time: bounds what is resident twice.
-constexpr int64_t kPiece = 4 << 20;
+constexpr int64_t kLayPiece = 4 << 20;
 
 size_t ArenaBytes(size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
 
@@ -98,7 +98,7 @@ std::byte* WeightLoader::TakeFromArena(size_t bytes) {
 bool WeightLoader::CopyToArena(std::span<const std::byte> bytes, MatrixParam& param) {
   std::byte* copy = TakeFromArena(bytes.size());
   if (copy == nullptr) return false;
-  ParallelFor(static_cast<int64_t>(bytes.size()), kPiece, [&](int64_t begin, int64_t end) {
+  ParallelFor(static_cast<int64_t>(bytes.size()), kLayPiece, [&](int64_t begin, int64_t end) {
     const auto piece = bytes.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
     std::memcpy(copy + begin, piece.data(), piece.size());
     checkpoint_.source().Forget(piece);
@@ -113,7 +113,7 @@ void WeightLoader::PackGroups(std::span<const std::byte> bytes, MatrixParam& par
   const auto pack = layout == kernels::Layout::kColumns ? kernels::PackColumns : kernels::Pack;
   const size_t group_bytes = bytes.size() / static_cast<size_t>(rows.rows) * static_cast<size_t>(group_rows);
   const int64_t groups = (rows.rows + group_rows - 1) / group_rows;
-  const auto groups_of_piece = std::max<int64_t>(1, kPiece / static_cast<int64_t>(group_bytes));
+  const auto groups_of_piece = std::max<int64_t>(1, kLayPiece / static_cast<int64_t>(group_bytes));
   ParallelFor(groups, groups_of_piece, [&](int64_t begin, int64_t end) {
     pack(rows, begin, end, to);
     const size_t first = static_cast<size_t>(begin) * group_bytes;

@@ -1,35 +1,16 @@
-// A value, or how its absence looks to the client.
+// Errors that are answers.
 #pragma once
 
-#include <utility>
-#include <variant>
+#include <string>
 
 #include "base/status.h"
 #include "serve/http.h"
 
 namespace tern::serve {
 
-/// What Result<T> is to Status, for errors that are answers. `status()` is the error, so that
-/// TERN_ASSIGN_OR_RETURN works in functions that return an ApiResult.
+/// A value, or how its absence looks to the client.
 template <typename T>
-class [[nodiscard]] ApiResult {
- public:
-  ApiResult(T value) : data_(std::in_place_index<1>, std::move(value)) {}         // NOLINT: implicit
-  ApiResult(ApiError error) : data_(std::in_place_index<0>, std::move(error)) {}  // NOLINT: implicit
-
-  bool ok() const { return data_.index() == 1; }
-  /// Only when not ok.
-  const ApiError& status() const { return std::get<0>(data_); }
-
-  T& operator*() & { return std::get<1>(data_); }
-  const T& operator*() const& { return std::get<1>(data_); }
-  T&& operator*() && { return std::get<1>(std::move(data_)); }
-  T* operator->() { return &std::get<1>(data_); }
-  const T* operator->() const { return &std::get<1>(data_); }
-
- private:
-  std::variant<ApiError, T> data_;
-};
+using ApiResult = Result<T, ApiError>;
 
 /// 400 about one field of the request ("" for the whole).
 ApiError BadRequest(std::string param, std::string message);

@@ -135,21 +135,21 @@ ordered_json BodySchema(std::span<const Field> fields) {
 ordered_json Reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
 
 ordered_json Describe(const Operation& operation) {
-  ordered_json json;
-  json["summary"] = operation.summary;
+  ordered_json described;
+  described["summary"] = operation.summary;
   if (std::string_view(operation.path).find("{id}") != std::string_view::npos) {
-    json["parameters"].push_back(
+    described["parameters"].push_back(
         {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
   }
   if (operation.body != nullptr) {
-    json["requestBody"]["content"]["application/json"]["schema"] = Reference(operation.body);
+    described["requestBody"]["content"]["application/json"]["schema"] = Reference(operation.body);
   }
-  json["responses"]["200"] = {{"description", "The answer"},
-                              {"content", {{operation.content, ordered_json::object()}}}};
-  json["responses"]["default"] = {{"description", "An error"},
-                                  {"content", {{"application/json", {{"schema", Reference("Error")}}}}}};
-  if (operation.is_public) json["security"] = ordered_json::array();
-  return json;
+  described["responses"]["200"] = {{"description", "The answer"},
+                                   {"content", {{operation.content, ordered_json::object()}}}};
+  described["responses"]["default"] = {{"description", "An error"},
+                                       {"content", {{"application/json", {{"schema", Reference("Error")}}}}}};
+  if (operation.is_public) described["security"] = ordered_json::array();
+  return described;
 }
 
 ordered_json ErrorSchema() {

@@ -306,6 +306,9 @@ constexpr std::array<float, kA + kB> Joined(const std::array<float, kA>& a, cons
   return joined;
 }
 
+/// How far the middle of the range may be from the middle of the levels.
+inline constexpr std::array<float, 2> kMiddleShifts = {-0.25f, 0.25f};
+
 /// Every span with every shift of the middle of the range away from the middle of the levels.
 template <size_t kSpans, size_t kShifts>
 constexpr std::array<AffineStart, kSpans * kShifts> Starts(float highest,

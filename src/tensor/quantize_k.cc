@@ -136,9 +136,8 @@ void FillAffine(const float* src, Levels levels, const std::array<AffineStart, k
   }
 }
 
-constexpr auto kShifts = std::array<float, 2>{-0.25f, 0.25f};
-constexpr auto kStartsQ4 = Starts(15, Steps<9>(16.0f, -0.5f), kShifts);
-constexpr auto kStartsQ5 = Starts(31, Steps<9>(32.0f, -0.5f), kShifts);
+constexpr auto kStartsQ4K = Starts(15, Steps<9>(16.0f, -0.5f), kMiddleShifts);
+constexpr auto kStartsQ5K = Starts(31, Steps<9>(32.0f, -0.5f), kMiddleShifts);
 
 // --- Q6_K: d·s·q, sixteen sub-blocks of 16
 // -----------------------------------------------------------------------------
@@ -219,7 +218,7 @@ void Quantize<BlockQ4_K>(const float* src, std::byte* dst, int64_t blocks) {
   for (int64_t i = 0; i < blocks; ++i, src += kSuperBlock, dst += sizeof(BlockQ4_K)) {
     BlockQ4_K b;
     uint8_t q[kSuperBlock];
-    FillAffine(src, {0, 15}, kStartsQ4, &b, q);
+    FillAffine(src, {0, 15}, kStartsQ4K, &b, q);
     std::memcpy(dst, &b, sizeof(b));
   }
 }
@@ -229,7 +228,7 @@ void Quantize<BlockQ5_K>(const float* src, std::byte* dst, int64_t blocks) {
   for (int64_t i = 0; i < blocks; ++i, src += kSuperBlock, dst += sizeof(BlockQ5_K)) {
     BlockQ5_K b;
     uint8_t q[kSuperBlock];
-    FillAffine(src, {0, 31}, kStartsQ5, &b, q);
+    FillAffine(src, {0, 31}, kStartsQ5K, &b, q);
     std::memset(b.qh, 0, sizeof(b.qh));
     for (int j = 0; j < kSubs; ++j) {
       for (int l = 0; l < 32; ++l) b.qh[l] = static_cast<uint8_t>(b.qh[l] | ((q[32 * j + l] >> 4) << j));

@@ -14,9 +14,8 @@ constexpr auto kTargetsQ8 = Joined(Steps<32>(-129.0f, 0.5f), Steps<16>(127.5f, -
 constexpr auto kTargetsQ5 = Joined(Steps<24>(-17.5f, 0.25f), Steps<16>(16.0f, -0.25f));
 constexpr auto kTargetsQ4 = Joined(Steps<20>(-9.5f, 0.25f), Steps<16>(8.5f, -0.25f));
 
-constexpr auto kShifts = std::array<float, 2>{-0.25f, 0.25f};
-constexpr auto kStartsQ5 = Starts(31, Steps<12>(32.0f, -0.5f), kShifts);
-constexpr auto kStartsQ4 = Starts(15, Steps<10>(16.0f, -0.5f), kShifts);
+constexpr auto kStartsQ5 = Starts(31, Steps<12>(32.0f, -0.5f), kMiddleShifts);
+constexpr auto kStartsQ4 = Starts(15, Steps<10>(16.0f, -0.5f), kMiddleShifts);
 
 void Store(float value, StoredFp16* stored) { stored->SetBits(FloatToFp16(value)); }
 

@@ -43,9 +43,9 @@ void OrthonormaliseFew(float* vectors, int64_t count, int64_t length) {
 }
 
 /// One pass of Gram and Schmidt, halves before wholes, so that nearly all work is in large products.
-class Pass {
+class GramSchmidtPass {
  public:
-  Pass(Products<float>& products, int64_t length) : products_(products), length_(length) {}
+  GramSchmidtPass(Products<float>& products, int64_t length) : products_(products), length_(length) {}
 
   void Run(float* vectors, int64_t count) {
     if (count <= kLeaf) return OrthonormaliseFew(vectors, count, length_);
@@ -119,7 +119,7 @@ void FillNormal(uint64_t seed, int64_t rows, int64_t columns, std::span<float> v
 void Orthonormalise(Products<float>& products, std::span<float> vectors, int64_t count, int64_t length) {
   // One pass leaves errors that grow with how nearly dependent the vectors are (a square random matrix: some
   // thousand times fp32's). The second starts from nearly orthonormal ones and leaves rounding errors alone.
-  Pass pass(products, length);
+  GramSchmidtPass pass(products, length);
   pass.Run(vectors.data(), count);
   pass.Run(vectors.data(), count);
 }

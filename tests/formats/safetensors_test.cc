@@ -20,7 +20,7 @@ std::vector<std::byte> File(const std::string& header, size_t data_size) {
   return FileBuilder().Put(uint64_t{header.size()}).Text(header).Zeros(data_size).bytes();
 }
 
-std::string Entry(const std::string& name, const std::string& dtype, const std::string& shape, uint64_t begin,
+std::string HeaderEntry(const std::string& name, const std::string& dtype, const std::string& shape, uint64_t begin,
                   uint64_t end) {
   return fmt::format(R"("{}":{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", name, dtype, shape, begin,
                      end);
@@ -34,7 +34,7 @@ Status CorruptWith(const std::string& header, size_t data_size = 64) {
 
 TEST(Safetensors, ReadsTensorsInTheOrderOfTheirDataAndMetadata) {
   const std::string header = R"({"__metadata__":{"format":"pt","n":"3"},)" +
-                             Entry("a", "F32", "[2,2]", 4, 20) + "," + Entry("z", "BF16", "[2]", 0, 4) +
+                             HeaderEntry("a", "F32", "[2,2]", 4, 20) + "," + HeaderEntry("z", "BF16", "[2]", 0, 4) +
                              "}   ";
   const auto opened = OpenBytes(File(header, 20), OpenSafetensors);
   ASSERT_TRUE(opened.ok()) << opened.status().message();
@@ -90,7 +90,7 @@ TEST(Safetensors, WriterPadsTheHeaderWithSpacesToEightBytes) {
     EXPECT_EQ(length % 8, 0u);
     ASSERT_EQ(bytes.size(), 8 + length + 4);
     const std::string header(reinterpret_cast<const char*>(bytes.data()) + 8, length);
-    const std::string json = "{" + Entry(name, "F32", "[1]", 0, 4) + "}";
+    const std::string json = "{" + HeaderEntry(name, "F32", "[1]", 0, 4) + "}";
     EXPECT_EQ(header, json + std::string(header.size() - json.size(), ' '));
     EXPECT_LT(header.size() - json.size(), 8u);
   }
@@ -124,38 +124,38 @@ TEST(Safetensors, RefusesBrokenHeaders) {
 }
 
 TEST(Safetensors, RefusesSizesThatContradictEachOther) {
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[2]", 0, 4) + "}").message(),
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[2]", 0, 4) + "}").message(),
               AllOf(HasSubstr("tensor 'a'"), HasSubstr("4 bytes"), HasSubstr("needs 8")));
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[1]", 8, 4) + "}").message(), HasSubstr("[8, 4]"));
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[32]", 0, 128) + "}").message(), HasSubstr("cut short"));
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[-1]", 0, 4) + "}").message(), HasSubstr("'shape'"));
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[1.0]", 0, 4) + "}").message(), HasSubstr("'shape'"));
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[1]", 8, 4) + "}").message(), HasSubstr("[8, 4]"));
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[32]", 0, 128) + "}").message(), HasSubstr("cut short"));
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[-1]", 0, 4) + "}").message(), HasSubstr("'shape'"));
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[1.0]", 0, 4) + "}").message(), HasSubstr("'shape'"));
   const std::string huge = "[1152921504606846976]";  // 2^60 elements: 2^62 bytes
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", huge, 0, 4) + "}").message(),
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", huge, 0, 4) + "}").message(),
               HasSubstr("needs 4611686018427387904"));
   const std::string overflow = "[4294967296,4294967296]";
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "U8", overflow, 0, 0) + "}").message(), HasSubstr("2^63"));
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "U8", "[1]", 0, 18446744073709551615u) + "}").message(),
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "U8", overflow, 0, 0) + "}").message(), HasSubstr("2^63"));
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "U8", "[1]", 0, 18446744073709551615u) + "}").message(),
               HasSubstr("'data_offsets'"));
 }
 
 TEST(Safetensors, RefusesOverlapsAndDuplicates) {
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[2]", 0, 8) + "," + Entry("b", "F32", "[2]", 4, 12) + "}")
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[2]", 0, 8) + "," + HeaderEntry("b", "F32", "[2]", 4, 12) + "}")
                   .message(),
               AllOf(HasSubstr("'a'"), HasSubstr("'b'"), HasSubstr("share bytes")));
-  EXPECT_THAT(CorruptWith("{" + Entry("a", "F32", "[1]", 0, 4) + "," + Entry("a", "F32", "[1]", 4, 8) + "}")
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a", "F32", "[1]", 0, 4) + "," + HeaderEntry("a", "F32", "[1]", 4, 8) + "}")
                   .message(),
               AllOf(HasSubstr("'a'"), HasSubstr("twice")));
   EXPECT_THAT(
       CorruptWith(R"({"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}})").message(),
       AllOf(HasSubstr("'dtype'"), HasSubstr("twice")));
-  EXPECT_THAT(CorruptWith("{" + Entry("a\\u0000b", "F32", "[1]", 0, 4) + "}").message(),
+  EXPECT_THAT(CorruptWith("{" + HeaderEntry("a\\u0000b", "F32", "[1]", 0, 4) + "}").message(),
               HasSubstr("control characters"));
 }
 
 TEST(Safetensors, NamesTheTensorOfAnUnknownType) {
   const Status status =
-      ErrorOf(File("{" + Entry("odd.weight", "F8_E4M3", "[4]", 0, 4) + "}", 4), OpenSafetensors);
+      ErrorOf(File("{" + HeaderEntry("odd.weight", "F8_E4M3", "[4]", 0, 4) + "}", 4), OpenSafetensors);
   EXPECT_EQ(status.code(), StatusCode::kUnsupported);
   EXPECT_THAT(status.message(), AllOf(HasSubstr("odd.weight"), HasSubstr("F8_E4M3")));
 }
@@ -175,8 +175,8 @@ TEST(Safetensors, AFileWithoutTensorsIsEmpty) {
 }
 
 TEST(Safetensors, SurvivesAttacks) {
-  const std::string header = R"({"__metadata__":{"format":"pt"},)" + Entry("a", "F32", "[2,2]", 4, 20) + "," +
-                             Entry("z", "BF16", "[2]", 0, 4) + "}";
+  const std::string header = R"({"__metadata__":{"format":"pt"},)" + HeaderEntry("a", "F32", "[2,2]", 4, 20) + "," +
+                             HeaderEntry("z", "BF16", "[2]", 0, 4) + "}";
   testing::AttackReader(File(header, 20), 8 + header.size(), OpenSafetensors);
 }
 

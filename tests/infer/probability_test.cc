@@ -70,7 +70,7 @@ float CutoffByDefinition(const std::vector<Weighted>& items, double target) {
 
 TEST(CutoffKey, FollowsItsDefinition) {
   for (uint64_t seed = 0; seed < 300; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Random random(seed);
     const size_t n = 1 + random.Below(seed % 3 == 0 ? 600 : 90);
     const uint64_t keys = 1 + random.Below(seed % 2 == 0 ? 5 : 4000);

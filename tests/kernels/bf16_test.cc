@@ -14,8 +14,6 @@ namespace {
 
 float Rounded(float x) { return Bf16ToFloat(FloatToBf16(x)); }
 
-constexpr DType kQuantised[] = {DType::kQ8_0, DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
-                                DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 constexpr int64_t kManyQuantised = 32;  ///< tokens from which on the levels that can multiply quantised weights in bf16
 
 /// Random weights in one of the layouts.
@@ -136,7 +134,7 @@ TEST_P(Bf16ProductsOf, QuantisedWeightsEqualSumsOfRoundedNumbers) {
   if (!HasQuantised()) GTEST_SKIP() << "quantised weights are multiplied as integers";
   Random random(2);
   SCOPED_TRACE("seed 2");
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     const int64_t unit = type == DType::kQ4_K || type == DType::kQ5_K || type == DType::kQ6_K ? 256 : 32;
     for (Layout layout : {Layout::kPacked, Layout::kColumns}) {
       for (int64_t cols : {unit, 3 * unit, int64_t{512}}) {
@@ -167,7 +165,7 @@ TEST_P(Bf16ProductsOf, QuantisedColumnsInWideGroupsToo) {
 TEST_P(Bf16ProductsOf, ShortSequencesMeetIntegers) {
   Random random(4);
   SCOPED_TRACE("seed 4");
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     for (Layout layout : {Layout::kPacked, Layout::kColumns}) {
       const Weights w(random, type, 100, 256, layout);
       const Row x = Row::Normal(random, (kManyQuantised - 1) * 256);

@@ -7,8 +7,6 @@ namespace tern::kernels {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-
 class Elementwise : public EachLevel {};
 TERN_FOR_EACH_LEVEL(Elementwise);
 

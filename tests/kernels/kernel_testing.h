@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,11 @@ namespace tern::kernels {
 /// Sizes around every vector width, tile and block.
 inline const std::vector<int64_t> kOddSizes = {1,  2,  3,  7,  8,  9,   15,  16,  17,  31,
                                                32, 33, 63, 64, 65, 127, 200, 257, 1000};
+
+inline constexpr DType kQuantisedTypes[] = {DType::kQ8_0, DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
+                                            DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+inline constexpr DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 /// The tables that this machine can run, the reference first.
 inline std::vector<const KernelTable*> AvailableTables() {

@@ -7,7 +7,7 @@
 namespace tern::kernels {
 namespace {
 
-class MatMul : public EachLevel {
+class MatMulOf : public EachLevel {
  protected:
   /// The product of all of w's rows with T rows of x, through the table.
   Row Product(const MatrixView& w, const Row& x, int64_t T, float scale = 1.0f) const {
@@ -21,7 +21,7 @@ class MatMul : public EachLevel {
         .w = w, .x = x.data(), .x_stride = w.cols, .y = y.data(), .y_stride = w.rows, .T = T, .scale = scale};
   }
 };
-TERN_FOR_EACH_LEVEL(MatMul);
+TERN_FOR_EACH_LEVEL(MatMulOf);
 
 /// Against sums in double. A sum of n products in L lanes has a relative error (to Σ|w·x|) of about (n/L +
 /// log2 L)·2^-24 at worst; half of that with 8 lanes bounds it comfortably, since errors do not all point the
@@ -44,14 +44,10 @@ void ExpectClose(const Row& y, const StoredMatrix& w, const Row& x, int64_t T, f
   }
 }
 
-constexpr DType kPlain[] = {DType::kF32, DType::kF16, DType::kBF16};
-constexpr DType kQuantised[] = {DType::kQ8_0, DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
-                                DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-
-TEST_P(MatMul, EqualsSumsInDoubleAtOddSizes) {
+TEST_P(MatMulOf, EqualsSumsInDoubleAtOddSizes) {
   Random random(1);
   SCOPED_TRACE("seed 1");
-  for (DType type : kPlain) {
+  for (DType type : kFloatTypes) {
     for (int64_t cols : {1, 3, 15, 16, 17, 31, 63, 65, 127, 200, 257, 767, 768, 769, 1600}) {
       for (int64_t T : {1, 2, 3, 5, 7, 13, 19}) {
         const int64_t rows = 1 + static_cast<int64_t>(random.Below(11));
@@ -65,7 +61,7 @@ TEST_P(MatMul, EqualsSumsInDoubleAtOddSizes) {
   }
 }
 
-TEST_P(MatMul, EqualsSumsInDoubleBeyondOneBlockOfEveryKind) {
+TEST_P(MatMulOf, EqualsSumsInDoubleBeyondOneBlockOfEveryKind) {
   Random random(2);
   SCOPED_TRACE("seed 2");
   const StoredMatrix w(random, DType::kBF16, 71, 1601);
@@ -73,10 +69,10 @@ TEST_P(MatMul, EqualsSumsInDoubleBeyondOneBlockOfEveryKind) {
   ExpectClose(Product(w.view(), x, 203), w, x, 203, 1.0f);
 }
 
-TEST_P(MatMul, ExpandsQuantisedWeights) {
+TEST_P(MatMulOf, ExpandsQuantisedWeights) {
   Random random(3);
   SCOPED_TRACE("seed 3");
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     for (int64_t cols : {256, 1280}) {
       for (int64_t T : {1, 4, 9, 14}) {
         SCOPED_TRACE(std::string(tern::Name(type)) + " " + std::to_string(cols) + " T " + std::to_string(T));
@@ -88,7 +84,7 @@ TEST_P(MatMul, ExpandsQuantisedWeights) {
   }
 }
 
-TEST_P(MatMul, UnitVectorsReadTheWeightsExactly) {
+TEST_P(MatMulOf, UnitVectorsReadTheWeightsExactly) {
   Random random(8);
   SCOPED_TRACE("seed 8");
   for (DType type :
@@ -107,7 +103,7 @@ TEST_P(MatMul, UnitVectorsReadTheWeightsExactly) {
   }
 }
 
-TEST_P(MatMul, TokensResultDoesNotDependOnItsBatch) {
+TEST_P(MatMulOf, TokensResultDoesNotDependOnItsBatch) {
   Random random(4);
   SCOPED_TRACE("seed 4");
   for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
@@ -132,7 +128,7 @@ TEST_P(MatMul, TokensResultDoesNotDependOnItsBatch) {
   }
 }
 
-TEST_P(MatMul, RowsResultDoesNotDependOnTheSplit) {
+TEST_P(MatMulOf, RowsResultDoesNotDependOnTheSplit) {
   Random random(5);
   SCOPED_TRACE("seed 5");
   constexpr int64_t kRows = 70, kCols = 800;
@@ -152,7 +148,7 @@ TEST_P(MatMul, RowsResultDoesNotDependOnTheSplit) {
   }
 }
 
-TEST_P(MatMul, HonoursStridesAndTouchesNothingBetweenThem) {
+TEST_P(MatMulOf, HonoursStridesAndTouchesNothingBetweenThem) {
   Random random(6);
   SCOPED_TRACE("seed 6");
   constexpr int64_t kRows = 6, kCols = 37, kXStride = 50, kYStride = 11;
@@ -174,8 +170,7 @@ TEST_P(MatMul, HonoursStridesAndTouchesNothingBetweenThem) {
   }
 }
 
-TEST_P(MatMul, OneBadTokenOrRowSpoilsNoOther) {
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+TEST_P(MatMulOf, OneBadTokenOrRowSpoilsNoOther) {
   constexpr int64_t kRows = 5, kCols = 21, kT = 17;
   Row weights = Row::Filled(kRows * kCols, 1.0f);
   weights[2 * kCols + 20] = kNan;
@@ -191,7 +186,7 @@ TEST_P(MatMul, OneBadTokenOrRowSpoilsNoOther) {
   }
 }
 
-TEST_P(MatMul, SubnormalHalvesCount) {
+TEST_P(MatMulOf, SubnormalHalvesCount) {
   constexpr int64_t kCols = 19;
   std::vector<uint16_t> half(kCols, 1);  // 2^-24 each
   Row x = Row::Filled(kCols, 0x1p+24f);
@@ -199,7 +194,7 @@ TEST_P(MatMul, SubnormalHalvesCount) {
   EXPECT_EQ(Product(w, x, 1)[0], static_cast<float>(kCols));
 }
 
-TEST_P(MatMul, ParallelFrontGivesTheTablesBitsAtAnyNumberOfThreads) {
+TEST_P(MatMulOf, ParallelFrontGivesTheTablesBitsAtAnyNumberOfThreads) {
   Random random(7);
   SCOPED_TRACE("seed 7");
   const Level before = Kernels().level;

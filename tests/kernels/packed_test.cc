@@ -10,8 +10,6 @@
 namespace tern::kernels {
 namespace {
 
-constexpr DType kTypes[] = {DType::kQ8_0, DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
-                            DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 
 Row Product(const KernelTable& table, const MatrixView& w, const std::vector<std::byte>& x, int tokens,
             float scale = 1.0f) {
@@ -28,7 +26,7 @@ TERN_FOR_EACH_LEVEL(Packed);
 TEST(Packing, HoldsEveryWeightOfEveryType) {
   Random random(1);
   SCOPED_TRACE("seed 1");
-  for (DType type : kTypes) {
+  for (DType type : kQuantisedTypes) {
     for (int64_t rows : {1, 15, 16, 17, 40}) {
       SCOPED_TRACE(std::string(tern::Name(type)) + ", " + std::to_string(rows) + " rows");
       constexpr int64_t kCols = 512;
@@ -52,7 +50,7 @@ TEST(Packing, HoldsEveryWeightOfEveryType) {
 }
 
 TEST(Packing, TakesNoMoreRoomThanTheFileButForTheScalesOfSuperBlocks) {
-  for (DType type : kTypes) {
+  for (DType type : kQuantisedTypes) {
     const auto stored = static_cast<double>(*RowBytes(type, 2048)) * 2048;
     const double most = type == DType::kQ4_K ? 1.03 : type == DType::kQ5_K ? 1.025 : 1.0;
     EXPECT_LE(static_cast<double>(PackedBytes(type, 2048, 2048)), stored * most) << tern::Name(type);
@@ -98,7 +96,7 @@ TEST_P(Packed, ActivationsKeepSevenBits) {
 TEST_P(Packed, GivesTheOraclesBits) {
   Random random(4);
   SCOPED_TRACE("seed 4");
-  for (DType type : kTypes) {
+  for (DType type : kQuantisedTypes) {
     for (int64_t rows : {5, 16, 27}) {
       const StoredMatrix w(random, type, rows, 768);
       const Laid packed(w.view(), Layout::kPacked);
@@ -115,7 +113,7 @@ TEST_P(Packed, GivesTheOraclesBits) {
 
 TEST_P(Packed, ExtremeIntegersDoNotOverflow) {
   Row x = Row::Filled(256, 1.0f);  // every activation is 127 …
-  for (DType type : kTypes) {
+  for (DType type : kQuantisedTypes) {
     for (float sign : {1.0f, -1.0f}) {
       Random random(5);
       Row weights = Row::Filled(16 * 256, sign);  // … and every weight at an end of its range
@@ -137,7 +135,7 @@ TEST_P(Packed, ProductIsNearTheExactOne) {
   // Σ|w|·d/2. A normal block of 32 has max|x| near 2.1, so half of that bound, taken as a random walk, is generous.
   Random random(6);
   SCOPED_TRACE("seed 6");
-  for (DType type : kTypes) {
+  for (DType type : kQuantisedTypes) {
     const StoredMatrix w(random, type, 20, 1024);
     const Laid packed(w.view(), Layout::kPacked);
     const Row x = Row::Normal(random, 1024);

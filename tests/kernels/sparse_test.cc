@@ -15,10 +15,6 @@
 namespace tern::kernels {
 namespace {
 
-constexpr DType kQuantised[] = {DType::kQ8_0, DType::kQ5_1, DType::kQ5_0, DType::kQ4_1,
-                                DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
-
 int64_t Strips(const MatrixView& w) { return (w.rows + kStripRows - 1) / kStripRows; }
 
 /// Activations as squared ReLUs leave them: not negative, and most of them zero. `zeros`: their share.
@@ -42,7 +38,7 @@ std::vector<std::byte> TileOf(DType type, const Row& x, int tokens) {
 
 enum class Way { kTokenByToken, kDense };
 
-Row Product(const KernelTable& table, const MatrixView& w, const std::vector<std::byte>& x, int tokens,
+Row ColumnProduct(const KernelTable& table, const MatrixView& w, const std::vector<std::byte>& x, int tokens,
             Way way = Way::kTokenByToken) {
   Row y = Row::Filled(tokens * w.rows, 3.0f);
   PackedTile tile = {
@@ -64,7 +60,7 @@ TERN_FOR_EACH_LEVEL(Sparse);
 TEST(Columns, HoldEveryWeightOfEveryQuantisedType) {
   Random random(1);
   SCOPED_TRACE("seed 1");
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     for (int64_t rows : {1, 128, 200, 2100, 4200}) {
       SCOPED_TRACE(std::string(tern::Name(type)) + ", " + std::to_string(rows) + " rows");
       const StoredMatrix w(random, type, rows, 256);
@@ -88,7 +84,7 @@ TEST(Columns, HoldEveryWeightOfEveryQuantisedType) {
 TEST(Columns, HoldEveryWeightOfEveryFloatType) {
   Random random(2);
   SCOPED_TRACE("seed 2");
-  for (DType type : kFloats) {
+  for (DType type : kFloatTypes) {
     const StoredMatrix w(random, type, 150, 77);
     const Laid columns(w.view(), Layout::kColumns);
     for (int64_t r = 0; r < 150; ++r) {
@@ -102,7 +98,7 @@ TEST(Columns, HoldEveryWeightOfEveryFloatType) {
 }
 
 TEST(Columns, TakeNoMoreRoomThanPackedRows) {
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     EXPECT_EQ(ColumnBytes(type, 2048, 8192), PackedBytes(type, 2048, 8192)) << tern::Name(type);
   }
   EXPECT_EQ(ColumnBytes(DType::kF16, 2048, 8192), 2048 * 8192 * 2);
@@ -119,7 +115,7 @@ Row SegmentBySegment(DType type, const MatrixView& packed, const Row& x, int tok
     if (begin == end) continue;
     Row part = Row::Filled(tokens * cols, 0.0f);
     for (int64_t i = 0; i < part.size(); ++i) part[i] = i % cols >= begin && i % cols < end ? x[i] : 0.0f;
-    const Row sums = Product(*KernelsOf(Level::kRef), packed, TileOf(type, part, tokens), tokens);
+    const Row sums = ColumnProduct(*KernelsOf(Level::kRef), packed, TileOf(type, part, tokens), tokens);
     for (int64_t i = 0; i < y.size(); ++i) y[i] = s == 0 ? sums[i] : y[i] + sums[i];
   }
   return y;
@@ -128,7 +124,7 @@ Row SegmentBySegment(DType type, const MatrixView& packed, const Row& x, int tok
 TEST_P(Sparse, GivesTheBitsOfTheDenseProduct) {
   Random random(3);
   SCOPED_TRACE("seed 3");
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     for (int64_t rows : {5, 128, 200}) {
       const StoredMatrix w(random, type, rows, 768);
       const Laid packed(w.view(), Layout::kPacked), columns(w.view(), Layout::kColumns);
@@ -138,7 +134,7 @@ TEST_P(Sparse, GivesTheBitsOfTheDenseProduct) {
           const std::vector<std::byte> x = TileOf(type, activations, tokens);
           const Row expected = SegmentBySegment(type, packed.view(), activations, tokens);
           for (Way way : {Way::kTokenByToken, Way::kDense}) {
-            ASSERT_TRUE(Product(table(), columns.view(), x, tokens, way) == expected)
+            ASSERT_TRUE(ColumnProduct(table(), columns.view(), x, tokens, way) == expected)
                 << tern::Name(type) << ", " << rows << " rows, " << tokens << " tokens, zeros " << zeros
                 << ", way " << static_cast<int>(way);
           }
@@ -151,7 +147,7 @@ TEST_P(Sparse, GivesTheBitsOfTheDenseProduct) {
 TEST_P(Sparse, GivesTheSameBitsWithManyRowsAndColumns) {
   Random random(4);
   SCOPED_TRACE("seed 4");
-  for (DType type : kQuantised) {
+  for (DType type : kQuantisedTypes) {
     for (int64_t rows : {300, 2200}) {  // more strips than a token goes through together
       const int64_t cols = rows > 1000 ? 256 : 1792;
       const StoredMatrix w(random, type, rows, cols);
@@ -160,7 +156,7 @@ TEST_P(Sparse, GivesTheSameBitsWithManyRowsAndColumns) {
       const std::vector<std::byte> x = TileOf(type, activations, 2);
       const Row expected = SegmentBySegment(type, packed.view(), activations, 2);
       for (Way way : {Way::kTokenByToken, Way::kDense}) {
-        ASSERT_TRUE(Product(table(), columns.view(), x, 2, way) == expected)
+        ASSERT_TRUE(ColumnProduct(table(), columns.view(), x, 2, way) == expected)
             << tern::Name(type) << ", " << rows;
       }
     }
@@ -170,16 +166,16 @@ TEST_P(Sparse, GivesTheSameBitsWithManyRowsAndColumns) {
 TEST_P(Sparse, FloatColumnsGiveTheOraclesBits) {
   Random random(5);
   SCOPED_TRACE("seed 5");
-  for (DType type : kFloats) {
+  for (DType type : kFloatTypes) {
     for (int64_t rows : {5, 128, 200}) {
       const StoredMatrix w(random, type, rows, 1101);
       const Laid columns(w.view(), Layout::kColumns);
       for (double zeros : {0.0, 0.9, 1.0}) {
         for (int tokens = 1; tokens <= kMostColumnTileTokens; ++tokens) {
           const std::vector<std::byte> x = TileOf(type, SparseRow(random, tokens * 1101, zeros), tokens);
-          const Row expected = Product(oracle(), columns.view(), x, tokens);
+          const Row expected = ColumnProduct(oracle(), columns.view(), x, tokens);
           for (Way way : {Way::kTokenByToken, Way::kDense}) {
-            ASSERT_TRUE(Product(table(), columns.view(), x, tokens, way) == expected)
+            ASSERT_TRUE(ColumnProduct(table(), columns.view(), x, tokens, way) == expected)
                 << tern::Name(type) << ", " << rows << " rows, " << tokens << " tokens, zeros " << zeros;
           }
         }
@@ -197,7 +193,7 @@ TEST_P(Sparse, SegmentsAddUpToTheProduct) {
       const StoredMatrix w(random, type, kRows, cols);
       const Laid columns(w.view(), Layout::kColumns);
       const std::vector<std::byte> x = TileOf(type, SparseRow(random, cols, 0.6), 1);
-      const Row expected = Product(oracle(), columns.view(), x, 1);
+      const Row expected = ColumnProduct(oracle(), columns.view(), x, 1);
       Row y = Row::Filled(kRows, 3.0f), sums = Row::Filled(kColumnSegments * ColumnRows(kRows), 7.0f);
       const PackedTile tile = {.w = columns.view(), .x = x.data(), .tokens = 1, .y = y.data(), .y_stride = kRows,
                                .scale = 0.5f, .nonzeros = cols};
@@ -217,10 +213,10 @@ TEST_P(Sparse, FloatColumnsGiveTheTrueProduct) {
   // One rounding for each column: 2^-24 of the largest partial sum each, which Σ|w·x| bounds.
   Random random(6);
   SCOPED_TRACE("seed 6");
-  for (DType type : kFloats) {
+  for (DType type : kFloatTypes) {
     const StoredMatrix w(random, type, 140, 500);
     const Laid columns(w.view(), Layout::kColumns);
-    const Row x = SparseRow(random, 500, 0.5), y = Product(table(), columns.view(), TileOf(type, x, 1), 1);
+    const Row x = SparseRow(random, 500, 0.5), y = ColumnProduct(table(), columns.view(), TileOf(type, x, 1), 1);
     for (int64_t r = 0; r < 140; ++r) {
       const std::vector<float> row = w.Expanded(r);
       double sum = 0, size = 0;
@@ -239,7 +235,7 @@ TEST_P(Sparse, VanishingProductsLeaveNoNegativeZero) {
   const MatrixView w = {DType::kF32, 2, 40, reinterpret_cast<const std::byte*>(weights.data())};
   const Laid columns(w, Layout::kColumns);
   for (Way way : {Way::kTokenByToken, Way::kDense}) {
-    const Row y = Product(table(), columns.view(), TileOf(DType::kF32, x, 2), 2, way);
+    const Row y = ColumnProduct(table(), columns.view(), TileOf(DType::kF32, x, 2), 2, way);
     for (int64_t i = 0; i < 4; ++i) EXPECT_TRUE(y[i] == 0 && !std::signbit(y[i])) << i;
   }
 }
@@ -254,7 +250,7 @@ TEST_P(Sparse, BadActivationsStillSpoilTheirToken) {
       for (Way way : {Way::kTokenByToken, Way::kDense}) {
         Row x = Row::Filled(3 * 256, 0.0f);
         x[256 + 40] = bad;
-        const Row y = Product(table(), columns.view(), TileOf(type, x, 3), 3, way);
+        const Row y = ColumnProduct(table(), columns.view(), TileOf(type, x, 3), 3, way);
         for (int t = 0; t < 3; ++t) {
           for (int64_t o = 0; o < 20; ++o)
             ASSERT_EQ(std::isfinite(y[t * 20 + o]), t != 1) << tern::Name(type) << ", " << t;
@@ -305,7 +301,7 @@ TEST_P(Sparse, ColumnsThatMeetZerosAreNotTouched) {
     Row x = SparseRow(random, 2048, 0.5);
     std::fill(x.data() + 512, x.data() + 1536, 0.0f);
     const std::vector<std::byte> tile = TileOf(type, x, 1);
-    EXPECT_TRUE(Product(table(), unreadable.view(), tile, 1) == Product(oracle(), readable.view(), tile, 1))
+    EXPECT_TRUE(ColumnProduct(table(), unreadable.view(), tile, 1) == ColumnProduct(oracle(), readable.view(), tile, 1))
         << tern::Name(type);
   }
 }

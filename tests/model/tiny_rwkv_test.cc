@@ -145,13 +145,13 @@ TEST_P(TinyRwkvOnAmx, ReadsLongTextsAsItDecodesThem) {
   }
 }
 
-std::string NameOf(const ::testing::TestParamInfo<Case>& info) {
+std::string NameOfFile(const ::testing::TestParamInfo<Case>& info) {
   std::string name = info.param.model;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, TinyRwkv, ::testing::ValuesIn(kCases), NameOf);
+INSTANTIATE_TEST_SUITE_P(Published, TinyRwkv, ::testing::ValuesIn(kCases), NameOfFile);
 INSTANTIATE_TEST_SUITE_P(Published, TinyRwkvOnAmx, ::testing::Values("4v0-660K-FP16", "5v2-730K-FP16", "7v0-834K-FP16"),
                          [](const auto& test) { return std::string(test.param).substr(0, 3); });
 

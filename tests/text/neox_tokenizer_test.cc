@@ -24,11 +24,11 @@ std::shared_ptr<const Tokenizer> Make(const json& vocabulary) {
   return tokenizer.ok() ? *tokenizer : nullptr;
 }
 
-std::string ErrorOf(const std::string& content) {
+std::string VocabularyError(const std::string& content) {
   const auto tokenizer = MakeNeoxTokenizer(content, "t.json");
   return tokenizer.ok() ? "no error" : tokenizer.status().message();
 }
-std::string ErrorOf(const json& vocabulary) { return ErrorOf(vocabulary.dump()); }
+std::string VocabularyError(const json& vocabulary) { return VocabularyError(vocabulary.dump()); }
 
 std::shared_ptr<const Tokenizer> Real(const std::string& data) {
   auto tokenizer = LoadTokenizer(data + "/tokenizer/20B_tokenizer.json");
@@ -86,7 +86,7 @@ TEST(NeoxTokenizer, RefusesWhatItWouldEncodeOtherwise) {
   const auto with = [](const char* pointer, const json& value) {
     json vocabulary = SmallNeoxVocab();
     vocabulary[json::json_pointer(pointer)] = value;
-    return ErrorOf(vocabulary);
+    return VocabularyError(vocabulary);
   };
   EXPECT_EQ(with("/model/type", "WordPiece"), "'t.json': model.type is WordPiece, expected BPE");
   EXPECT_EQ(with("/decoder/type", "Metaspace"), "'t.json': decoder.type is Metaspace, expected ByteLevel");
@@ -104,7 +104,7 @@ TEST(NeoxTokenizer, NamesTheMistake) {
   const auto with = [](const char* pointer, const json& value) {
     json vocabulary = SmallNeoxVocab();
     vocabulary[json::json_pointer(pointer)] = value;
-    return ErrorOf(vocabulary);
+    return VocabularyError(vocabulary);
   };
   EXPECT_EQ(with("/model/merges/1", "ab x y"),
             "'t.json': model.merges[1]: 'ab x y' is not two tokens with a space between");
@@ -124,16 +124,16 @@ TEST(NeoxTokenizer, NamesTheMistake) {
   EXPECT_THAT(with("/added_tokens/1/content", "ab"), HasSubstr("'ab' has id 261, but elsewhere id 258"));
   json vocabulary = SmallNeoxVocab();
   vocabulary["model"]["vocab"].erase("B");
-  EXPECT_EQ(ErrorOf(vocabulary), "'t.json': model.vocab has no token for the single byte 0x42 ('B')");
+  EXPECT_EQ(VocabularyError(vocabulary), "'t.json': model.vocab has no token for the single byte 0x42 ('B')");
 }
 
 TEST(NeoxTokenizer, RefusesTextThatIsNoJson) {
-  EXPECT_THAT(ErrorOf(""s), HasSubstr("not valid JSON"));
-  EXPECT_THAT(ErrorOf("[]"s), HasSubstr("the JSON is not an object"));
-  EXPECT_THAT(ErrorOf("{}"s), HasSubstr("model.type is none"));
-  EXPECT_THAT(ErrorOf("{\"a\": \0}"s), HasSubstr("not valid JSON"));
-  EXPECT_THAT(ErrorOf("{\"a\": \"\xFF\"}"s), HasSubstr("not valid JSON"));
-  EXPECT_THAT(ErrorOf("{\"a\": " + std::string(100000, '[') + std::string(100000, ']') + "}"),
+  EXPECT_THAT(VocabularyError(""s), HasSubstr("not valid JSON"));
+  EXPECT_THAT(VocabularyError("[]"s), HasSubstr("the JSON is not an object"));
+  EXPECT_THAT(VocabularyError("{}"s), HasSubstr("model.type is none"));
+  EXPECT_THAT(VocabularyError("{\"a\": \0}"s), HasSubstr("not valid JSON"));
+  EXPECT_THAT(VocabularyError("{\"a\": \"\xFF\"}"s), HasSubstr("not valid JSON"));
+  EXPECT_THAT(VocabularyError("{\"a\": " + std::string(100000, '[') + std::string(100000, ']') + "}"),
               HasSubstr("nested"));
   EXPECT_FALSE(MakeNeoxTokenizer("{\"a\":" + std::string(1000000, '['), "t").ok());
 }

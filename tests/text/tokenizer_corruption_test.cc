@@ -9,7 +9,7 @@
 namespace tern {
 namespace {
 
-constexpr uint64_t kSeed = 99;
+constexpr uint64_t kFlipsSeed = 99;
 
 std::vector<std::byte> Bytes(const std::string& text) {
   const auto* data = reinterpret_cast<const std::byte*>(text.data());
@@ -33,9 +33,9 @@ void Check(const Result<std::shared_ptr<const Tokenizer>>& read) {
 }
 
 void Attack(const std::vector<std::byte>& good, const testing::Parse& parse) {
-  SCOPED_TRACE(kSeed);
+  SCOPED_TRACE(kFlipsSeed);
   testing::AttackByTruncation(good, parse);
-  testing::AttackByFlips(good, 400, 300, kSeed, parse);
+  testing::AttackByFlips(good, 400, 300, kFlipsSeed, parse);
   testing::AttackByHugeNumbers(good, 64, 3, parse);
 }
 

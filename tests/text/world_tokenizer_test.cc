@@ -22,7 +22,7 @@ std::shared_ptr<const Tokenizer> Small(const std::string& content) {
   return tokenizer.ok() ? *tokenizer : nullptr;
 }
 
-std::string ErrorOf(const std::string& content) {
+std::string WorldError(const std::string& content) {
   const auto tokenizer = ParseWorldTokenizer(content, "v.txt");
   return tokenizer.ok() ? "no error" : tokenizer.status().message();
 }
@@ -59,28 +59,28 @@ TEST(WorldTokenizer, ReadsFilesThatEditorsHaveTouched) {
 }
 
 TEST(WorldTokenizer, NamesTheLineOfAMistake) {
-  EXPECT_EQ(ErrorOf(SmallWorldVocab("257 'ab' 3\n")),
+  EXPECT_EQ(WorldError(SmallWorldVocab("257 'ab' 3\n")),
             "'v.txt' line 257: the literal has 2 bytes, but the line says 3");
-  EXPECT_EQ(ErrorOf(SmallWorldVocab("257 'ab' 2\n257 'ac' 2\n")),
+  EXPECT_EQ(WorldError(SmallWorldVocab("257 'ab' 2\n257 'ac' 2\n")),
             "'v.txt' line 258: id 257 appears a second time");
-  EXPECT_EQ(ErrorOf(SmallWorldVocab("257 'ab' 2\n258 \"ab\" 2\n")),
+  EXPECT_EQ(WorldError(SmallWorldVocab("257 'ab' 2\n258 \"ab\" 2\n")),
             "'v.txt': line 258: id 258 has the same bytes as id 257 on line 257");
-  EXPECT_EQ(ErrorOf(SmallWorldVocab("0 'ab' 2\n")),
+  EXPECT_EQ(WorldError(SmallWorldVocab("0 'ab' 2\n")),
             "'v.txt' line 257: id 0 ends a document and cannot have text");
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("69665 'ab' 2\n")), HasSubstr("line 257: id 69665 is too large"));
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("18446744073709551617 'ab' 2\n")), HasSubstr("line 257: the id"));
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("-1 'ab' 2\n")), HasSubstr("line 257: the id '-1' is not a number"));
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("257 '' 0\n")), HasSubstr("line 257: a token without bytes"));
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("257 ab 2\n")), HasSubstr("line 257: not a Python literal"));
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("257 'ab'\n")), HasSubstr("line 257: expected `id literal length`"));
-  EXPECT_THAT(ErrorOf(SmallWorldVocab("\n257 'ab' 2\n")), HasSubstr("line 257: expected"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("69665 'ab' 2\n")), HasSubstr("line 257: id 69665 is too large"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("18446744073709551617 'ab' 2\n")), HasSubstr("line 257: the id"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("-1 'ab' 2\n")), HasSubstr("line 257: the id '-1' is not a number"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("257 '' 0\n")), HasSubstr("line 257: a token without bytes"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("257 ab 2\n")), HasSubstr("line 257: not a Python literal"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("257 'ab'\n")), HasSubstr("line 257: expected `id literal length`"));
+  EXPECT_THAT(WorldError(SmallWorldVocab("\n257 'ab' 2\n")), HasSubstr("line 257: expected"));
 }
 
 TEST(WorldTokenizer, RefusesAVocabularyThatCannotEncodeSomeByte) {
   std::string content = SmallWorldVocab();
   content.erase(content.find("67 b"), content.find("68 b") - content.find("67 b"));
-  EXPECT_THAT(ErrorOf(content), HasSubstr("no token for the single byte 0x42"));
-  EXPECT_EQ(ErrorOf(""), "'v.txt' has no tokens");
+  EXPECT_THAT(WorldError(content), HasSubstr("no token for the single byte 0x42"));
+  EXPECT_EQ(WorldError(""), "'v.txt' has no tokens");
 }
 
 TEST(WorldTokenizer, IsMadeFromTokensToo) {

@@ -21,7 +21,7 @@ struct Case {
   double dropout;
 };
 
-class GradientTest : public testing::TestWithParam<Case> {
+class GradientTest : public ::testing::TestWithParam<Case> {
  protected:
   GraphOptions Options() const {
     // l2wrap 0: it belongs to the gradient alone, by design.
@@ -94,7 +94,7 @@ TEST_P(GradientTest, EqualsTheComplexStepForEveryTensor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(BothGenerations, GradientTest,
-                         testing::Values(Case{Generation::kRwkv4, false, 0}, Case{Generation::kRwkv4, true, 0.3},
+                         ::testing::Values(Case{Generation::kRwkv4, false, 0}, Case{Generation::kRwkv4, true, 0.3},
                                          Case{Generation::kRwkv7, false, 0}, Case{Generation::kRwkv7, true, 0.3}),
                          [](const auto& test) {
                            return std::string(test.param.generation == Generation::kRwkv4 ? "Rwkv4" : "Rwkv7") +

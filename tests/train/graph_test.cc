@@ -14,7 +14,7 @@
 namespace tern::train {
 namespace {
 
-class GraphTest : public testing::TestWithParam<Generation> {
+class GraphTest : public ::testing::TestWithParam<Generation> {
  protected:
   struct Outcome {
     double loss = 0;
@@ -208,7 +208,7 @@ TEST_P(GraphTest, NamesTheLayerThatIsNotFinite) {
   EXPECT_EQ(graph.FindNonFinite(call), "blocks.1.ffn");
 }
 
-INSTANTIATE_TEST_SUITE_P(BothGenerations, GraphTest, testing::Values(Generation::kRwkv4, Generation::kRwkv7),
+INSTANTIATE_TEST_SUITE_P(BothGenerations, GraphTest, ::testing::Values(Generation::kRwkv4, Generation::kRwkv7),
                          [](const auto& test) {
                            return std::string(test.param == Generation::kRwkv4 ? "Rwkv4" : "Rwkv7");
                          });

@@ -14,12 +14,12 @@
 namespace tern::train {
 namespace {
 
-struct Case {
+struct ProductCase {
   int64_t m, n, k;
   bool transpose_a, transpose_b, accumulate;
 };
 
-std::string Describe(const Case& c) {
+std::string Describe(const ProductCase& c) {
   return "m " + std::to_string(c.m) + " n " + std::to_string(c.n) + " k " + std::to_string(c.k) +
          " transposes " + std::to_string(c.transpose_a) + std::to_string(c.transpose_b) + " accumulate " +
          std::to_string(c.accumulate);
@@ -59,7 +59,7 @@ struct Expected {
   std::vector<double> magnitudes;
 };
 template <typename T>
-Expected<T> ByDefinition(const Case& s, const std::vector<T>& a, const std::vector<T>& b,
+Expected<T> ByDefinition(const ProductCase& s, const std::vector<T>& a, const std::vector<T>& b,
                          const std::vector<T>& c) {
   Expected<T> expected;
   for (int64_t i = 0; i < s.m; ++i) {
@@ -100,7 +100,7 @@ template <typename F>
 void ForAllCases(F&& run) {
   for (const auto& [m, n, k] : kSides) {
     for (int bits = 0; bits < 8; ++bits) {
-      const Case c{m, n, k, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
+      const ProductCase c{m, n, k, (bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
       SCOPED_TRACE(Describe(c));
       run(c);
       if (::testing::Test::HasFatalFailure()) return;
@@ -119,7 +119,7 @@ TYPED_TEST(ProductsOf, EqualTheDefinition) {
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   Random random(kSeed);
   Products<T> products;
-  ForAllCases([&](const Case& s) {
+  ForAllCases([&](const ProductCase& s) {
     const auto a = RandomValues<T>(s.m * s.k, random), b = RandomValues<T>(s.k * s.n, random);
     auto c = RandomValues<T>(s.m * s.n, random);
     const auto expected = ByDefinition(s, a, b, c);
@@ -149,7 +149,7 @@ TEST_P(HalfProductsTest, EqualTheDefinition) {
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   Random random(kSeed);
   Products<float> products(GetParam());
-  ForAllCases([&](const Case& s) {
+  ForAllCases([&](const ProductCase& s) {
     const auto a = Halves(RandomValues<float>(s.m * s.k, random)),
                b = Halves(RandomValues<float>(s.k * s.n, random));
     auto c = RandomValues<float>(s.m * s.n, random);
@@ -169,7 +169,7 @@ TEST_P(HalfProductsTest, EqualTheDefinition) {
 
 TEST_P(HalfProductsTest, MixWithWideOperands) {
   Random random(13);
-  const Case s{20, 30, 40, false, true, false};
+  const ProductCase s{20, 30, 40, false, true, false};
   const auto a = RandomValues<float>(s.m * s.k, random);
   const auto b = Halves(RandomValues<float>(s.k * s.n, random));
   std::vector<float> c(static_cast<size_t>(s.m * s.n));
@@ -197,7 +197,7 @@ struct ThreadsForTest {
 };
 
 template <typename T>
-std::vector<T> WithThreads(int threads, const Case& s, const Operand<T>& a, const Operand<T>& b) {
+std::vector<T> WithThreads(int threads, const ProductCase& s, const Operand<T>& a, const Operand<T>& b) {
   const ThreadsForTest set(threads);
   std::vector<T> c(static_cast<size_t>(s.m * s.n), T(0.5));
   Products<T> products;
@@ -207,9 +207,9 @@ std::vector<T> WithThreads(int threads, const Case& s, const Operand<T>& a, cons
 
 TEST(Products, SameBitsForAnyNumberOfThreads) {
   Random random(14);
-  // Shapes that are cut: along rows, along columns, along both.
-  for (const Case& s : {Case{1030, 96, 200, false, true, false}, Case{40, 4100, 300, false, true, false},
-                        Case{400, 384, 1000, true, false, true}}) {
+  // ProductCase that are cut: along rows, along columns, along both.
+  for (const ProductCase& s : {ProductCase{1030, 96, 200, false, true, false}, ProductCase{40, 4100, 300, false, true, false},
+                        ProductCase{400, 384, 1000, true, false, true}}) {
     SCOPED_TRACE(Describe(s));
     const auto a = RandomValues<float>(s.m * s.k, random), b = RandomValues<float>(s.k * s.n, random);
     const auto half_a = Halves(a), half_b = Halves(b);
