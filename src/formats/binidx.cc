@@ -13,9 +13,9 @@
 namespace tern {
 namespace {
 
-constexpr std::string_view kMagic("MMIDIDX\0\0", 9);
-constexpr uint64_t kVersion = 1;
-constexpr int64_t kBlock = int64_t{1} << 20;  // tokens that one thread reads at a time
+constexpr std::string_view kIndexMagic("MMIDIDX\0\0", 9);
+constexpr uint64_t kIndexVersion = 1;
+constexpr int64_t kTokenBlock = int64_t{1} << 20;  // tokens that one thread reads at a time
 
 template <typename T>
 void Widen(const std::byte* from, std::span<int32_t> out) {
@@ -54,14 +54,14 @@ Result<Tables> ReadHeader(std::span<const std::byte> idx, BinidxType* type) {
   uint64_t version = 0;
   uint8_t code = 0;
   Tables tables;
-  if (!reader.ReadString(kMagic.size(), &magic) || magic != kMagic) {
+  if (!reader.ReadString(kIndexMagic.size(), &magic) || magic != kIndexMagic) {
     return Corrupt("not an index of RWKV-LM's binidx: it does not begin with MMIDIDX");
   }
   if (!reader.Read(&version) || !reader.Read(&code) || !reader.Read(&tables.sequences) ||
       !reader.Read(&tables.documents)) {
     return Corrupt("ends inside its header");
   }
-  if (version != kVersion) return Unsupported(fmt::format("version {}, expected {}", version, kVersion));
+  if (version != kIndexVersion) return Unsupported(fmt::format("version {}, expected {}", version, kIndexVersion));
   *type = static_cast<BinidxType>(code);
   if (BinidxTypeSize(*type) == 0) {
     return Unsupported(fmt::format("tokens of type {}; known are 1 (uint8), 4 (int32) and 8 (uint16)", code));
@@ -173,13 +173,13 @@ Result<std::shared_ptr<const BinidxReader>> BinidxReader::Open(const std::string
 }
 
 Status BinidxReader::FindLargest() {
-  const int64_t blocks = (tokens() + kBlock - 1) / kBlock;
+  const int64_t blocks = (tokens() + kTokenBlock - 1) / kTokenBlock;
   std::vector<std::pair<int32_t, int32_t>> extremes(static_cast<size_t>(blocks));
   ParallelFor(blocks, 1, [&](int64_t begin, int64_t end) {
     std::vector<int32_t> block;
     for (int64_t b = begin; b < end; ++b) {
-      block.resize(static_cast<size_t>(std::min(kBlock, tokens() - b * kBlock)));
-      Read(b * kBlock, block);
+      block.resize(static_cast<size_t>(std::min(kTokenBlock, tokens() - b * kTokenBlock)));
+      Read(b * kTokenBlock, block);
       const auto [low, high] = std::minmax_element(block.begin(), block.end());
       extremes[static_cast<size_t>(b)] = {*low, *high};
     }
@@ -236,8 +236,8 @@ Status BinidxWriter::Append(std::span<const int32_t> document) {
 }
 
 Status BinidxWriter::Commit() {
-  TERN_RETURN_IF_ERROR(idx_->Append(kMagic));
-  TERN_RETURN_IF_ERROR(AppendNumber(*idx_, kVersion));
+  TERN_RETURN_IF_ERROR(idx_->Append(kIndexMagic));
+  TERN_RETURN_IF_ERROR(AppendNumber(*idx_, kIndexVersion));
   TERN_RETURN_IF_ERROR(AppendNumber(*idx_, static_cast<uint8_t>(type_)));
   TERN_RETURN_IF_ERROR(AppendNumber(*idx_, static_cast<uint64_t>(sizes_.size())));
   TERN_RETURN_IF_ERROR(AppendNumber(*idx_, static_cast<uint64_t>(sizes_.size() + 1)));

@@ -9,14 +9,13 @@
 namespace tern {
 namespace {
 
-using Json = nlohmann::ordered_json;
 
 class ConfigMaker {
  public:
   ConfigMaker(const Checkpoint& checkpoint, const SavePlan& plan) : checkpoint_(checkpoint), plan_(plan) {}
 
-  Json Rwkv4() const {
-    Json json = Common("rwkv", "RwkvForCausalLM");
+  nlohmann::ordered_json Rwkv4() const {
+    nlohmann::ordered_json json = Common("rwkv", "RwkvForCausalLM");
     json.update({{"context_length", 1024},  // what its models say; the weights know none
                  {"attention_hidden_size", Size("blocks.0.att.key.weight", 0)},
                  {"intermediate_size", Size("blocks.0.ffn.key.weight", 0)},
@@ -25,8 +24,8 @@ class ConfigMaker {
     return json;
   }
 
-  Json Rwkv7() const {
-    Json json = Common("rwkv7", "RWKV7ForCausalLM");
+  nlohmann::ordered_json Rwkv7() const {
+    nlohmann::ordered_json json = Common("rwkv7", "RWKV7ForCausalLM");
     const int64_t head_size = plan_.context.head_size;
     // Layer 0 has no value mixing that is used.
     const int64_t value_rank = plan_.layers > 1 ? Size("blocks.1.att.v1", 1) : Size("blocks.0.att.v1", 1);
@@ -46,7 +45,7 @@ class ConfigMaker {
   }
 
  private:
-  Json Common(const char* type, const char* architecture) const {
+  nlohmann::ordered_json Common(const char* type, const char* architecture) const {
     return {{"architectures", {architecture}},
             {"model_type", type},
             {"vocab_size", plan_.vocabulary},
@@ -66,8 +65,8 @@ class ConfigMaker {
   }
 
   /// As the shortest decimal number that is this float.
-  Json Epsilon() const {
-    return Json::parse(fmt::format("{}", checkpoint_.layer_norm_eps()), nullptr, false);
+  nlohmann::ordered_json Epsilon() const {
+    return nlohmann::ordered_json::parse(fmt::format("{}", checkpoint_.layer_norm_eps()), nullptr, false);
   }
 
   std::string TorchType() const {

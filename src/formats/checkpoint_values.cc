@@ -10,16 +10,15 @@
 namespace tern {
 namespace {
 
-constexpr int64_t kChunk = 1 << 16;  // elements that a thread takes at a time
-constexpr int64_t kBlock =
-    64;  // rows that a transposition reads before it writes: a cache line of each column
+constexpr int64_t kValueChunk = 1 << 16;  // elements that a thread takes at a time
+constexpr int64_t kTransposeBlock = 64;   // rows read before a transposition writes: a cache line of each column
 
 const std::byte* RowAt(const CheckpointTensor& tensor, int64_t row, int64_t length) {
   return tensor.bytes.data() + *RowBytes(tensor.dtype, static_cast<uint64_t>(row * length));
 }
 
 void ReadStraight(const CheckpointTensor& tensor, Rows rows, float* dst) {
-  const int64_t grain = std::max<int64_t>(1, kChunk / std::max<int64_t>(1, rows.length));
+  const int64_t grain = std::max<int64_t>(1, kValueChunk / std::max<int64_t>(1, rows.length));
   if (rows.count == 1 && !Traits(tensor.dtype).quantised) {
     DequantizeRow(tensor.dtype, tensor.bytes.data(), dst, rows.length);
     return;
@@ -33,15 +32,15 @@ void ReadStraight(const CheckpointTensor& tensor, Rows rows, float* dst) {
 // dst[matrix][column][row] = stored[matrix][row][column].
 void ReadTransposing(const CheckpointTensor& tensor, Rows rows, int64_t matrix_rows, float* dst) {
   const int64_t columns = rows.length;
-  const int64_t blocks_per_matrix = (matrix_rows + kBlock - 1) / kBlock;
+  const int64_t blocks_per_matrix = (matrix_rows + kTransposeBlock - 1) / kTransposeBlock;
   const int64_t matrices = rows.count / matrix_rows;
-  const int64_t grain = std::max<int64_t>(1, kChunk / (kBlock * columns));
+  const int64_t grain = std::max<int64_t>(1, kValueChunk / (kTransposeBlock * columns));
   ParallelFor(matrices * blocks_per_matrix, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> buffer(static_cast<size_t>(std::min(kBlock, matrix_rows) * columns));
+    std::vector<float> buffer(static_cast<size_t>(std::min(kTransposeBlock, matrix_rows) * columns));
     for (int64_t block = begin; block < end; ++block) {
       const int64_t matrix = block / blocks_per_matrix;
-      const int64_t first = block % blocks_per_matrix * kBlock;
-      const int64_t n = std::min(kBlock, matrix_rows - first);
+      const int64_t first = block % blocks_per_matrix * kTransposeBlock;
+      const int64_t n = std::min(kTransposeBlock, matrix_rows - first);
       DequantizeRow(tensor.dtype, RowAt(tensor, matrix * matrix_rows + first, columns), buffer.data(),
                     n * columns);
       float* out = dst + matrix * matrix_rows * columns + first;
@@ -77,7 +76,7 @@ void ReadCanonical(const CheckpointTensor& tensor, float* dst) {
   ReadStoredValues(tensor, false, dst);
   if (tensor.scale == 1.0f && tensor.encoding == Encoding::kPlain) return;
   const int64_t n = NumElements(tensor.shape).value_or(0);
-  ParallelFor(n, kChunk, [&](int64_t begin, int64_t end) {
+  ParallelFor(n, kValueChunk, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) dst[i] = Decode(tensor.encoding, dst[i] * tensor.scale);
   });
 }

@@ -19,9 +19,9 @@ constexpr uint64_t kLeastString = 8;
 
 Status CutShort() { return Corrupt("the file is cut short"); }
 
-class Reader {
+class GgufReader {
  public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes), in_(bytes) {}
+  explicit GgufReader(std::span<const std::byte> bytes) : bytes_(bytes), in_(bytes) {}
 
   Result<ContainerContent> Read() {
     TERN_RETURN_IF_ERROR(ReadHeader());
@@ -78,7 +78,7 @@ class Reader {
   std::vector<uint64_t> offsets_;  ///< of content_.tensors, from the start of the data
 };
 
-Status Reader::ReadHeader() {
+Status GgufReader::ReadHeader() {
   uint32_t magic, version;
   if (!in_.Read(&magic) || !in_.Read(&version)) return CutShort();
   if (magic != kGgufMagic)
@@ -97,7 +97,7 @@ Status Reader::ReadHeader() {
   return OkStatus();
 }
 
-Status Reader::ReadString(std::string_view* text) {
+Status GgufReader::ReadString(std::string_view* text) {
   uint64_t size;
   if (!in_.Read(&size)) return CutShort();
   if (!in_.ReadString(size, text)) {
@@ -107,7 +107,7 @@ Status Reader::ReadString(std::string_view* text) {
   return OkStatus();
 }
 
-Status Reader::ReadKeyValue() {
+Status GgufReader::ReadKeyValue() {
   std::string_view key;
   TERN_RETURN_IF_ERROR(ReadString(&key));
   TERN_RETURN_IF_ERROR(CheckName(key, "metadata key"));
@@ -121,7 +121,7 @@ Status Reader::ReadKeyValue() {
   return OkStatus();
 }
 
-Result<MetaValue> Reader::ReadValue(GgufType type) {
+Result<MetaValue> GgufReader::ReadValue(GgufType type) {
   switch (type) {
     case GgufType::kUint8:
       return ReadScalar<uint8_t, uint64_t>();
@@ -157,7 +157,7 @@ Result<MetaValue> Reader::ReadValue(GgufType type) {
       fmt::format("the value has the type number {}, known are 0 to 12", static_cast<uint32_t>(type)));
 }
 
-Result<MetaValue> Reader::ReadArray() {
+Result<MetaValue> GgufReader::ReadArray() {
   uint32_t type;
   uint64_t count;
   if (!in_.Read(&type) || !in_.Read(&count)) return CutShort();
@@ -192,7 +192,7 @@ Result<MetaValue> Reader::ReadArray() {
   return Corrupt(fmt::format("a list's values have the type number {}, known are 0 to 12", type));
 }
 
-Result<MetaValue> Reader::ReadBools(uint64_t count) {
+Result<MetaValue> GgufReader::ReadBools(uint64_t count) {
   std::span<const std::byte> bytes;
   if (!in_.ReadBytes(count, &bytes)) return CutShort();
   std::vector<int64_t> values;
@@ -201,7 +201,7 @@ Result<MetaValue> Reader::ReadBools(uint64_t count) {
   return MetaValue(std::move(values));
 }
 
-Result<MetaValue> Reader::ReadStrings(uint64_t count) {
+Result<MetaValue> GgufReader::ReadStrings(uint64_t count) {
   if (count > in_.remaining() / kLeastString) return CutShort();
   std::vector<std::string> values;
   values.reserve(count);
@@ -213,7 +213,7 @@ Result<MetaValue> Reader::ReadStrings(uint64_t count) {
   return MetaValue(std::move(values));
 }
 
-Status Reader::ReadTensor() {
+Status GgufReader::ReadTensor() {
   TensorInfo tensor;
   std::string_view name;
   TERN_RETURN_IF_ERROR(ReadString(&name));
@@ -243,7 +243,7 @@ Status Reader::ReadTensor() {
   return OkStatus();
 }
 
-Result<uint64_t> Reader::Alignment() const {
+Result<uint64_t> GgufReader::Alignment() const {
   const auto found = content_.metadata.find(kGgufAlignmentKey);
   if (found == content_.metadata.end()) return kGgufAlignment;
   const auto* value = std::get_if<uint64_t>(&found->second);
@@ -255,7 +255,7 @@ Result<uint64_t> Reader::Alignment() const {
 }
 
 /// Turns the offsets into views, now that the start of the data is known.
-Status Reader::PlaceTensors() {
+Status GgufReader::PlaceTensors() {
   TERN_ASSIGN_OR_RETURN(const uint64_t alignment, Alignment());
   const auto rounded = CheckedAdd(in_.position(), alignment - 1);
   const uint64_t start = rounded ? *rounded & ~(alignment - 1) : UINT64_MAX;
@@ -286,7 +286,7 @@ Status Reader::PlaceTensors() {
 }  // namespace
 
 Result<std::shared_ptr<const TensorSource>> OpenGguf(std::shared_ptr<const MappedFile> file) {
-  Result<ContainerContent> content = Reader(file->bytes()).Read();
+  Result<ContainerContent> content = GgufReader(file->bytes()).Read();
   return MakeRawSource(FileFormat::kGguf, std::move(file), std::move(content));
 }
 

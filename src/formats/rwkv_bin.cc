@@ -12,9 +12,9 @@
 namespace tern {
 namespace {
 
-constexpr uint32_t kMagic = 0x67676d66;
+constexpr uint32_t kBinMagic = 0x67676d66;
 constexpr uint32_t kOldVersion = 100;  // had other quantised blocks than today's
-constexpr uint32_t kVersion = 101;
+constexpr uint32_t kBinVersion = 101;
 constexpr uint32_t kMaxDims = 3;
 constexpr uint32_t kMaxInt32 = std::numeric_limits<int32_t>::max();
 
@@ -55,9 +55,9 @@ Result<DType> TypeOf(uint32_t number, uint32_t version, const std::string& what)
       number));
 }
 
-class Reader {
+class BinReader {
  public:
-  explicit Reader(std::span<const std::byte> bytes) : in_(bytes) {}
+  explicit BinReader(std::span<const std::byte> bytes) : in_(bytes) {}
 
   Result<ContainerContent> Read() {
     TERN_RETURN_IF_ERROR(ReadHeader());
@@ -72,10 +72,10 @@ class Reader {
         !in_.Read(&n_layer) || !in_.Read(&data_type)) {
       return Corrupt("the file ends within its header of 24 bytes");
     }
-    if (magic != kMagic) return Corrupt(fmt::format("magic number {:#x}, expected {:#x}", magic, kMagic));
-    if (version_ != kOldVersion && version_ != kVersion) {
+    if (magic != kBinMagic) return Corrupt(fmt::format("magic number {:#x}, expected {:#x}", magic, kBinMagic));
+    if (version_ != kOldVersion && version_ != kBinVersion) {
       return Unsupported(fmt::format("version {} of rwkv.cpp's format, known are {} and {}", version_,
-                                     kOldVersion, kVersion));
+                                     kOldVersion, kBinVersion));
     }
     TERN_RETURN_IF_ERROR(SetSize("n_vocab", n_vocab));
     TERN_RETURN_IF_ERROR(SetSize("n_embed", n_embed));
@@ -186,8 +186,8 @@ Result<std::string> FileHead(const RwkvBinHeader& header) {
                                        header.n_vocab, header.n_embed, header.n_layer));
   }
   std::string head;
-  Put(&head, kMagic);
-  Put(&head, kVersion);
+  Put(&head, kBinMagic);
+  Put(&head, kBinVersion);
   Put(&head, header.n_vocab);
   Put(&head, header.n_embed);
   Put(&head, header.n_layer);
@@ -198,7 +198,7 @@ Result<std::string> FileHead(const RwkvBinHeader& header) {
 }  // namespace
 
 Result<std::shared_ptr<const TensorSource>> OpenRwkvBin(std::shared_ptr<const MappedFile> file) {
-  Result<ContainerContent> content = Reader(file->bytes()).Read();
+  Result<ContainerContent> content = BinReader(file->bytes()).Read();
   return MakeRawSource(FileFormat::kRwkvBin, std::move(file), std::move(content));
 }
 

@@ -17,11 +17,11 @@ size_t Digit(const Weighted& item, int shift) {
 }
 
 /// Two tables, because adding to one cell twice in a row stalls.
-struct Histogram {
+struct KeyHistogram {
   std::array<double, kDigits> even{}, odd{};
   std::array<uint32_t, kDigits> count{};
 
-  Histogram(std::span<const Weighted> items, int shift) {
+  KeyHistogram(std::span<const Weighted> items, int shift) {
     size_t i = 0;
     for (; i + 2 <= items.size(); i += 2) {
       even[Digit(items[i], shift)] += items[i].weight;
@@ -79,7 +79,7 @@ double Exponentials(std::span<const float> x, float top, std::span<float> out) {
 
 float CutoffKey(std::span<Weighted> items, double target) {
   for (const int shift : {22, 11, 0}) {  // the first digit has 10 bits: the sign is missing
-    const Histogram histogram(items, shift);
+    const KeyHistogram histogram(items, shift);
     size_t chosen = 0;
     double before = 0;  // weighs what lies below `chosen`
     double sum = 0;

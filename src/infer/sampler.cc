@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numbers>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,7 +17,6 @@ namespace tern {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr double kLn2 = 0.69314718055994531;
 
 /// pip `rwkv` asks whether the token's text is part of this string: so "12" is exempt as well, and "21" is
 /// not.
@@ -136,7 +136,7 @@ Result<int32_t> Sampler::Sample(std::span<const float> logits) {
     if (sum > point) break;
   }
   if (options_.mirostat == 2) {
-    const double surprise = choices.log2_mass - chosen->distance / kLn2;
+    const double surprise = choices.log2_mass - chosen->distance / std::numbers::ln2;
     mirostat_mu_ -= options_.mirostat_eta * (surprise - options_.mirostat_tau);
   }
   return chosen->token;

@@ -4,13 +4,12 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numbers>
 
 #include "infer/probability.h"
 
 namespace tern {
 namespace {
-
-constexpr double kLn2 = 0.69314718055994531;
 
 /// A weight below which no token can pass the filters, to spare them most of the vocabulary. mass: of all the
 /// weights.
@@ -115,7 +114,7 @@ void ApplyFilters(const SamplingOptions& options, double mass, std::span<Candida
 
 /// Cuts what is more surprising than `mu` bits, but never the most probable tokens.
 void ApplyMirostat(double log2_mass, double mu, std::span<Candidate>* candidates) {
-  const double least = std::min(0.0, (log2_mass - mu) * kLn2);
+  const double least = std::min(0.0, (log2_mass - mu) * std::numbers::ln2);
   Keep(candidates, [least](const Candidate& c) { return c.distance >= least; });
 }
 

@@ -41,7 +41,7 @@ void AllowOpenFiles(int connections) {
   }
 }
 
-void Prepare(tcp::socket& socket) {
+void SetSocketOptions(tcp::socket& socket) {
   error_code ignored;
   socket.set_option(tcp::no_delay(true), ignored);
   // A client whose machine has gone sends nothing, not even an end: ask after half a minute of silence.
@@ -152,7 +152,7 @@ Task<void> Server::AcceptLoop() {
       TurnAway(socket, core_.speaks_tls());
       continue;
     }
-    Prepare(socket);
+    SetSocketOptions(socket);
     Connection::Start(core_, std::move(socket));
   }
 }

@@ -30,9 +30,9 @@ bool IsHeavy(const HttpRequest& request) {
   return false;
 }
 
-using Prepare = ApiResult<AnswerJob> (*)(const HttpRequest&, const ModelHost&);
+using PrepareJob = ApiResult<AnswerJob> (*)(const HttpRequest&, const ModelHost&);
 
-Task<void> AnswerPrompt(ServiceContext& context, Exchange& exchange, Prepare prepare) {
+Task<void> AnswerPrompt(ServiceContext& context, Exchange& exchange, PrepareJob prepare) {
   if (context.stopping) co_return co_await SendError(exchange, Stopping());
   std::optional<ApiResult<AnswerJob>> job;
   if (IsHeavy(exchange.request())) {

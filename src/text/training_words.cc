@@ -6,30 +6,30 @@
 namespace tern {
 namespace {
 
-enum class Kind : uint8_t { kLetter, kNumber, kSpace, kOther, kInvalid };
+enum class WordKind : uint8_t { kLetter, kNumber, kSpace, kOther, kInvalid };
 
-struct Char {
-  Kind kind;
+struct WordChar {
+  WordKind kind;
   uint32_t length;
   int32_t codepoint;
 };
 
-Char CharAt(std::string_view text, size_t at) {
+WordChar WordCharAt(std::string_view text, size_t at) {
   const Utf8Char next = DecodeUtf8(text, at);
-  if (!next.valid) return {Kind::kInvalid, next.length, -1};
+  if (!next.valid) return {WordKind::kInvalid, next.length, -1};
   const auto kind = [&] {
     switch (ClassOf(next.codepoint)) {
       case CharClass::kLetter:
-        return Kind::kLetter;
+        return WordKind::kLetter;
       case CharClass::kNumber:
-        return Kind::kNumber;
+        return WordKind::kNumber;
       case CharClass::kSpace:
-        return Kind::kSpace;
+        return WordKind::kSpace;
       case CharClass::kOther:
         break;
     }
     constexpr int32_t kAsciiEnd = 0x80;  // '_' joins words, but is punctuation to a reader of prose
-    return next.codepoint >= kAsciiEnd && IsWordChar(next.codepoint) ? Kind::kLetter : Kind::kOther;
+    return next.codepoint >= kAsciiEnd && IsWordChar(next.codepoint) ? WordKind::kLetter : WordKind::kOther;
   }();
   return {kind, next.length, next.codepoint};
 }
@@ -37,14 +37,14 @@ Char CharAt(std::string_view text, size_t at) {
 bool IsApostrophe(int32_t codepoint) { return codepoint == '\'' || codepoint == 0x2019; }
 
 bool LetterAt(std::string_view text, size_t at) {
-  return at < text.size() && CharAt(text, at).kind == Kind::kLetter;
+  return at < text.size() && WordCharAt(text, at).kind == WordKind::kLetter;
 }
 
 size_t SpaceRun(std::string_view text) {
   size_t end = 0, last = 0;
   while (end < text.size()) {
-    const Char next = CharAt(text, end);
-    if (next.kind != Kind::kSpace) return text[last] == ' ' && last > 0 ? last : end;
+    const WordChar next = WordCharAt(text, end);
+    if (next.kind != WordKind::kSpace) return text[last] == ' ' && last > 0 ? last : end;
     if (end + next.length > kMaxChunkBytes) break;
     last = end;
     end += next.length;
@@ -54,13 +54,13 @@ size_t SpaceRun(std::string_view text) {
 
 /// Where the word ends that begins with the character at `at`; `after_letter`: a letter stands before it.
 size_t EndOfWord(std::string_view chunk, size_t at, bool after_letter) {
-  const Char first = CharAt(chunk, at);
+  const WordChar first = WordCharAt(chunk, at);
   size_t end = at + first.length;
-  if (first.kind == Kind::kNumber) return end;
-  Kind kind = first.kind;
-  if (after_letter && IsApostrophe(first.codepoint) && LetterAt(chunk, end)) kind = Kind::kLetter;
+  if (first.kind == WordKind::kNumber) return end;
+  WordKind kind = first.kind;
+  if (after_letter && IsApostrophe(first.codepoint) && LetterAt(chunk, end)) kind = WordKind::kLetter;
   while (end < chunk.size()) {
-    const Char next = CharAt(chunk, end);
+    const WordChar next = WordCharAt(chunk, end);
     if (next.kind != kind) break;
     end += next.length;
   }
@@ -71,10 +71,10 @@ size_t EndOfWord(std::string_view chunk, size_t at, bool after_letter) {
 
 size_t NextChunk(std::string_view text) {
   size_t end = text[0] == ' ' && text.size() > 1 ? 1 : 0;
-  if (CharAt(text, end).kind == Kind::kSpace) return SpaceRun(text);
+  if (WordCharAt(text, end).kind == WordKind::kSpace) return SpaceRun(text);
   while (end < text.size()) {
-    const Char next = CharAt(text, end);
-    if (next.kind == Kind::kSpace || end + next.length > kMaxChunkBytes) break;
+    const WordChar next = WordCharAt(text, end);
+    if (next.kind == WordKind::kSpace || end + next.length > kMaxChunkBytes) break;
     end += next.length;
   }
   return end;
@@ -86,11 +86,11 @@ void FindWords(std::string_view chunk, std::vector<WordRange>* words) {
   bool after_letter = false;
   while (begin < chunk.size()) {
     size_t at = begin;
-    if (begin == 0 && chunk[0] == ' ' && chunk.size() > 1 && CharAt(chunk, 1).kind != Kind::kSpace) at = 1;
-    const Kind kind = CharAt(chunk, at).kind;
+    if (begin == 0 && chunk[0] == ' ' && chunk.size() > 1 && WordCharAt(chunk, 1).kind != WordKind::kSpace) at = 1;
+    const WordKind kind = WordCharAt(chunk, at).kind;
     const size_t end = EndOfWord(chunk, at, after_letter);
-    if (kind != Kind::kInvalid) words->push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end)});
-    after_letter = kind == Kind::kLetter;
+    if (kind != WordKind::kInvalid) words->push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end)});
+    after_letter = kind == WordKind::kLetter;
     begin = end;
   }
 }

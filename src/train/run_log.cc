@@ -27,7 +27,7 @@ void AddToChart(const Json& line, LossChart* chart) {
 }
 
 /// The lines up to `step`. What is no line of a log (a write that was cut off) is left out.
-std::string Kept(const std::string& content, int64_t step, LossChart* chart) {
+std::string LinesKept(const std::string& content, int64_t step, LossChart* chart) {
   std::string kept;
   std::istringstream lines(content);
   for (std::string line; std::getline(lines, line);) {
@@ -54,7 +54,7 @@ Result<std::unique_ptr<RunLog>> RunLog::Open(const std::string& path, int64_t st
     return InvalidArgument(fmt::format("'{}' is being written: another run uses this folder", path));
   }
   TERN_ASSIGN_OR_RETURN(const std::string content, ReadFileToString(path));
-  const std::string kept = Kept(content, step, chart);
+  const std::string kept = LinesKept(content, step, chart);
   if (kept == content) return log;
   // Shortened in place, so that the lock stays on this file: a crash in between loses old lines of a log, no
   // weights.

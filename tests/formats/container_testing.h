@@ -69,7 +69,7 @@ inline Status ErrorOf(const std::vector<std::byte>& bytes, const Opener& open) {
 }
 
 /// A tensor to be written, of bytes that differ from tensor to tensor.
-inline OutputTensor RandomTensor(const std::string& name, DType dtype, Shape shape, Random* random) {
+inline OutputTensor RandomOutput(const std::string& name, DType dtype, Shape shape, Random* random) {
   std::vector<std::byte> bytes(*NumBytes(dtype, shape));
   for (std::byte& b : bytes) b = static_cast<std::byte>(random->Below(256));
   return {name, dtype, std::move(shape),

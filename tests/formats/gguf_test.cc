@@ -13,7 +13,7 @@ using testing::ErrorOf;
 using testing::FileBuilder;
 using ::testing::HasSubstr;
 using testing::OpenBytes;
-using testing::RandomTensor;
+using testing::RandomOutput;
 using testing::TempDir;
 
 // Numbers of the format for types of metadata.
@@ -130,10 +130,10 @@ TEST(Gguf, WrittenFileReadsBackTheSame) {
   for (DType type :
        {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
         DType::kQ5_1, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K}) {
-    tensors.push_back(RandomTensor("blk.0." + std::string(Name(type)), type, {3, 256}, &random));
+    tensors.push_back(RandomOutput("blk.0." + std::string(Name(type)), type, {3, 256}, &random));
   }
-  tensors.push_back(RandomTensor("blk.0.time_mix_lerp_fused.weight", DType::kF32, {6, 1, 1, 7}, &random));
-  tensors.push_back(RandomTensor(std::string(63, 'n'), DType::kF32, {5}, &random));
+  tensors.push_back(RandomOutput("blk.0.time_mix_lerp_fused.weight", DType::kF32, {6, 1, 1, 7}, &random));
+  tensors.push_back(RandomOutput(std::string(63, 'n'), DType::kF32, {5}, &random));
   const Metadata metadata = {{"general.architecture", std::string("rwkv7")},
                              {"a.first.by.name", true},
                              {"big", ~uint64_t{0}},
@@ -190,8 +190,8 @@ TEST(Gguf, WriterUsesTheTypesThatReadersExpect) {
 
 TEST(Gguf, WriterAlignsTo32WhateverTheMetadataSays) {
   Random random(4);
-  const std::vector<OutputTensor> tensors = {RandomTensor("a", DType::kF32, {1}, &random),
-                                             RandomTensor("b", DType::kF32, {1}, &random)};
+  const std::vector<OutputTensor> tensors = {RandomOutput("a", DType::kF32, {1}, &random),
+                                             RandomOutput("b", DType::kF32, {1}, &random)};
   const TempDir dir;
   ASSERT_TRUE(WriteGguf(dir.File("m.gguf"), tensors, {{"general.alignment", uint64_t{4096}}}).ok());
   const auto source = OpenTensorSource(dir.File("m.gguf"));
@@ -335,7 +335,7 @@ TEST(Gguf, WriterRefusesWhatTheFormatCannotHold) {
   Random random(5);
   const TempDir dir;
   const auto write = [&](const std::string& name, DType type, Shape shape) {
-    const std::vector<OutputTensor> tensors = {RandomTensor(name, type, std::move(shape), &random)};
+    const std::vector<OutputTensor> tensors = {RandomOutput(name, type, std::move(shape), &random)};
     const Status status = WriteGguf(dir.File("m.gguf"), tensors, {});
     EXPECT_THAT(status.message(), HasSubstr(name));
     return status.code();

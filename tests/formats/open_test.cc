@@ -8,7 +8,7 @@ namespace {
 using ::testing::AllOf;
 using testing::FileBuilder;
 using ::testing::HasSubstr;
-using testing::RandomTensor;
+using testing::RandomOutput;
 using testing::TempDir;
 
 Status ErrorOfFile(std::string_view content) {
@@ -22,13 +22,13 @@ Status ErrorOfFile(std::string_view content) {
 /// Writes a safetensors file of one tensor.
 void WriteShard(const std::string& path, const std::string& tensor) {
   Random random(1);
-  const std::vector<OutputTensor> tensors = {RandomTensor(tensor, DType::kF32, {2}, &random)};
+  const std::vector<OutputTensor> tensors = {RandomOutput(tensor, DType::kF32, {2}, &random)};
   ASSERT_TRUE(WriteSafetensors(path, tensors, {{"format", std::string("pt")}}).ok());
 }
 
 TEST(OpenTensorSource, GoesByTheFirstBytesNotByTheExtension) {
   Random random(1);
-  const std::vector<OutputTensor> tensors = {RandomTensor("a", DType::kF32, {2}, &random)};
+  const std::vector<OutputTensor> tensors = {RandomOutput("a", DType::kF32, {2}, &random)};
   const TempDir dir;
   const std::string path = dir.File("weights.pth");
   ASSERT_TRUE(WriteSafetensors(path, tensors, {}).ok());

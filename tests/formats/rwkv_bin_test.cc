@@ -11,12 +11,12 @@ using testing::ErrorOf;
 using testing::FileBuilder;
 using ::testing::HasSubstr;
 using testing::OpenBytes;
-using testing::RandomTensor;
+using testing::RandomOutput;
 using testing::TempDir;
 
 constexpr uint32_t kMagic = 0x67676d66;
 
-FileBuilder Header(uint32_t version = 101, uint32_t type = 0) {
+FileBuilder BinHeader(uint32_t version = 101, uint32_t type = 0) {
   FileBuilder file;
   file.Put(kMagic).Put(version).Put(uint32_t{256}).Put(uint32_t{64}).Put(uint32_t{2}).Put(type);
   return file;
@@ -29,8 +29,8 @@ void PutRecord(FileBuilder* file, const std::string& name, uint32_t type, const 
   file->Text(name);
 }
 
-FileBuilder SmallFile() {
-  FileBuilder file = Header();
+FileBuilder SmallBin() {
+  FileBuilder file = BinHeader();
   PutRecord(&file, "emb.weight", 1, {3, 2});
   file.Zeros(12);
   PutRecord(&file, "blocks.0.att.key.weight", 9, {64, 2});
@@ -41,7 +41,7 @@ FileBuilder SmallFile() {
 }
 
 TEST(RwkvBin, ReadsTensorsAndHeader) {
-  const auto opened = OpenBytes(SmallFile().bytes(), OpenRwkvBin);
+  const auto opened = OpenBytes(SmallBin().bytes(), OpenRwkvBin);
   ASSERT_TRUE(opened.ok()) << opened.status().message();
   const TensorSource& source = **opened;
   EXPECT_EQ(source.format(), FileFormat::kRwkvBin);
@@ -64,9 +64,9 @@ TEST(RwkvBin, WrittenFileReadsBackTheSame) {
   std::vector<OutputTensor> tensors;
   for (DType type :
        {DType::kF32, DType::kF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0}) {
-    tensors.push_back(RandomTensor("t." + std::string(Name(type)), type, {3, 2, 64}, &random));
+    tensors.push_back(RandomOutput("t." + std::string(Name(type)), type, {3, 2, 64}, &random));
   }
-  tensors.push_back(RandomTensor("vector", DType::kF32, {5}, &random));
+  tensors.push_back(RandomOutput("vector", DType::kF32, {5}, &random));
   const TempDir dir;
   const RwkvBinHeader header{.n_vocab = 10, .n_embed = 20, .n_layer = 30, .data_type = DType::kQ4_1};
   ASSERT_TRUE(WriteRwkvBin(dir.File("m.bin"), tensors, header).ok());
@@ -109,7 +109,7 @@ TEST(RwkvBin, RealFilesAreRewrittenByteForByte) {
 
 TEST(RwkvBin, RefusesTypesThatNobodyReadsAnyMore) {
   for (uint32_t type : {4u, 5u, 6u, 10u, 11u, 15u, 16u, 17u, 0xffffffffu}) {
-    FileBuilder file = Header();
+    FileBuilder file = BinHeader();
     PutRecord(&file, "a.weight", type, {256});
     file.Zeros(1024);
     const Status status = ErrorOf(file.bytes(), OpenRwkvBin);
@@ -119,8 +119,8 @@ TEST(RwkvBin, RefusesTypesThatNobodyReadsAnyMore) {
 }
 
 TEST(RwkvBin, RefusesQuantisedBlocksOfVersion100) {
-  EXPECT_EQ(ErrorOf(Header(100, 7).bytes(), OpenRwkvBin).code(), StatusCode::kUnsupported);
-  FileBuilder file = Header(100, 1);
+  EXPECT_EQ(ErrorOf(BinHeader(100, 7).bytes(), OpenRwkvBin).code(), StatusCode::kUnsupported);
+  FileBuilder file = BinHeader(100, 1);
   PutRecord(&file, "a.weight", 9, {32});
   file.Zeros(34);
   const Status status = ErrorOf(file.bytes(), OpenRwkvBin);
@@ -129,13 +129,13 @@ TEST(RwkvBin, RefusesQuantisedBlocksOfVersion100) {
 }
 
 TEST(RwkvBin, RefusesOtherVersions) {
-  EXPECT_EQ(ErrorOf(Header(99).bytes(), OpenRwkvBin).code(), StatusCode::kUnsupported);
-  EXPECT_EQ(ErrorOf(Header(102).bytes(), OpenRwkvBin).code(), StatusCode::kUnsupported);
+  EXPECT_EQ(ErrorOf(BinHeader(99).bytes(), OpenRwkvBin).code(), StatusCode::kUnsupported);
+  EXPECT_EQ(ErrorOf(BinHeader(102).bytes(), OpenRwkvBin).code(), StatusCode::kUnsupported);
 }
 
 TEST(RwkvBin, RefusesBrokenRecords) {
   const auto error_with = [](const std::string& name, uint32_t type, const std::vector<uint32_t>& dims) {
-    FileBuilder file = Header();
+    FileBuilder file = BinHeader();
     PutRecord(&file, name, type, dims);
     file.Zeros(256);
     const Status status = ErrorOf(file.bytes(), OpenRwkvBin);
@@ -152,7 +152,7 @@ TEST(RwkvBin, RefusesBrokenRecords) {
 }
 
 TEST(RwkvBin, RefusesTwoTensorsOfOneName) {
-  FileBuilder file = Header();
+  FileBuilder file = BinHeader();
   for (int i = 0; i < 2; ++i) {
     PutRecord(&file, "same", 0, {1});
     file.Zeros(4);
@@ -163,7 +163,7 @@ TEST(RwkvBin, RefusesTwoTensorsOfOneName) {
 }
 
 TEST(RwkvBin, AFileWithoutTensorsIsEmpty) {
-  const auto source = OpenBytes(Header().bytes(), OpenRwkvBin);
+  const auto source = OpenBytes(BinHeader().bytes(), OpenRwkvBin);
   ASSERT_TRUE(source.ok()) << source.status().message();
   EXPECT_TRUE((*source)->tensors().empty());
 }
@@ -177,7 +177,7 @@ TEST(RwkvBin, RefusesSizesThatAreNotPositive) {
 }
 
 TEST(RwkvBin, SurvivesAttacks) {
-  const FileBuilder file = SmallFile();
+  const FileBuilder file = SmallBin();
   testing::AttackReader(file.bytes(), file.bytes().size(), OpenRwkvBin);
 }
 
@@ -186,7 +186,7 @@ TEST(RwkvBin, WriterRefusesWhatTheFormatCannotHold) {
   const TempDir dir;
   const RwkvBinHeader header{.n_vocab = 1, .n_embed = 1, .n_layer = 1, .data_type = DType::kF32};
   const auto write = [&](DType type, Shape shape) {
-    const std::vector<OutputTensor> tensors = {RandomTensor("the.weight", type, std::move(shape), &random)};
+    const std::vector<OutputTensor> tensors = {RandomOutput("the.weight", type, std::move(shape), &random)};
     const Status status = WriteRwkvBin(dir.File("m.bin"), tensors, header);
     EXPECT_THAT(status.message(), HasSubstr("the.weight"));
     return status.code();

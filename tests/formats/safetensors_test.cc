@@ -12,7 +12,7 @@ using testing::ErrorOf;
 using testing::FileBuilder;
 using ::testing::HasSubstr;
 using testing::OpenBytes;
-using testing::RandomTensor;
+using testing::RandomOutput;
 using testing::TempDir;
 
 /// A file of this header, followed by `data_size` zero bytes.
@@ -53,11 +53,11 @@ std::vector<OutputTensor> OneOfEachType(Random* random) {
   std::vector<OutputTensor> tensors;
   for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI64, DType::kI32,
                      DType::kI16, DType::kI8, DType::kU8, DType::kBool}) {
-    tensors.push_back(RandomTensor("blocks.0." + std::string(Name(type)), type, {2, 3}, random));
+    tensors.push_back(RandomOutput("blocks.0." + std::string(Name(type)), type, {2, 3}, random));
   }
-  tensors.push_back(RandomTensor("scalar", DType::kF32, {}, random));
-  tensors.push_back(RandomTensor("nothing", DType::kF32, {3, 0}, random));
-  tensors.push_back(RandomTensor("\"quoted\" \\ ü", DType::kF16, {1, 1, 4}, random));
+  tensors.push_back(RandomOutput("scalar", DType::kF32, {}, random));
+  tensors.push_back(RandomOutput("nothing", DType::kF32, {3, 0}, random));
+  tensors.push_back(RandomOutput("\"quoted\" \\ ü", DType::kF16, {1, 1, 4}, random));
   return tensors;
 }
 
@@ -82,7 +82,7 @@ TEST(Safetensors, WriterPadsTheHeaderWithSpacesToEightBytes) {
   Random random(3);
   const TempDir dir;
   for (const char* name : {"a", "ab", "abc", "abcd", "abcde", "abcdef", "abcdefg", "abcdefgh"}) {
-    const std::vector<OutputTensor> tensors = {RandomTensor(name, DType::kF32, {1}, &random)};
+    const std::vector<OutputTensor> tensors = {RandomOutput(name, DType::kF32, {1}, &random)};
     ASSERT_TRUE(WriteSafetensors(dir.File("m.st"), tensors, {}).ok());
     const auto bytes = testing::ReadBytes(dir.File("m.st"));
     uint64_t length;
@@ -186,7 +186,7 @@ TEST(Safetensors, ReadsTheConfigBesideHuggingFaceNames) {
   const std::string config = R"({"vocab_size":65536,"eps":1e-5,"model_type":"rwkv7","tie":false,
       "negative":-2,"list":[1,2],"nothing":null,"nested":{"a":1}})";
   ASSERT_TRUE(WriteStringToFile(dir.File("config.json"), config).ok());
-  const std::vector<OutputTensor> named = {RandomTensor("model.norm.weight", DType::kF32, {4}, &random)};
+  const std::vector<OutputTensor> named = {RandomOutput("model.norm.weight", DType::kF32, {4}, &random)};
   ASSERT_TRUE(WriteSafetensors(dir.File("m.safetensors"), named, {}).ok());
   const auto source = OpenTensorSource(dir.File("m.safetensors"));
   ASSERT_TRUE(source.ok()) << source.status().message();
@@ -197,7 +197,7 @@ TEST(Safetensors, ReadsTheConfigBesideHuggingFaceNames) {
                              {"config.negative", int64_t{-2}}};
   EXPECT_EQ((*source)->metadata(), expected);
 
-  const std::vector<OutputTensor> other = {RandomTensor("emb.weight", DType::kF32, {4}, &random)};
+  const std::vector<OutputTensor> other = {RandomOutput("emb.weight", DType::kF32, {4}, &random)};
   ASSERT_TRUE(WriteSafetensors(dir.File("m.st"), other, {}).ok());
   const auto unrelated = OpenTensorSource(dir.File("m.st"));
   ASSERT_TRUE(unrelated.ok());
@@ -207,7 +207,7 @@ TEST(Safetensors, ReadsTheConfigBesideHuggingFaceNames) {
 TEST(Safetensors, ABrokenConfigIsNamed) {
   const TempDir dir;
   Random random(6);
-  const std::vector<OutputTensor> named = {RandomTensor("rwkv.ln_out.weight", DType::kF32, {4}, &random)};
+  const std::vector<OutputTensor> named = {RandomOutput("rwkv.ln_out.weight", DType::kF32, {4}, &random)};
   ASSERT_TRUE(WriteSafetensors(dir.File("model.safetensors"), named, {}).ok());
   for (const char* config : {"{", "[]", "{\"a\":1,\"a\":2}"}) {
     ASSERT_TRUE(WriteStringToFile(dir.File("config.json"), config).ok());
@@ -223,14 +223,14 @@ TEST(Safetensors, WriterRefusesWhatTheFormatCannotHold) {
   const auto write = [&](const std::vector<OutputTensor>& tensors, const Metadata& metadata) {
     return WriteSafetensors(dir.File("m.st"), tensors, metadata);
   };
-  const Status quantised = write({RandomTensor("the.weight", DType::kQ8_0, {32}, &random)}, {});
+  const Status quantised = write({RandomOutput("the.weight", DType::kQ8_0, {32}, &random)}, {});
   EXPECT_EQ(quantised.code(), StatusCode::kUnsupported);
   EXPECT_THAT(quantised.message(), AllOf(HasSubstr("the.weight"), HasSubstr("q8_0")));
-  const OutputTensor a = RandomTensor("a", DType::kF32, {1}, &random);
+  const OutputTensor a = RandomOutput("a", DType::kF32, {1}, &random);
   EXPECT_EQ(write({a, a}, {}).code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(write({RandomTensor("__metadata__", DType::kF32, {1}, &random)}, {}).code(),
+  EXPECT_EQ(write({RandomOutput("__metadata__", DType::kF32, {1}, &random)}, {}).code(),
             StatusCode::kInvalidArgument);
-  EXPECT_EQ(write({RandomTensor("a\xff", DType::kF32, {1}, &random)}, {}).code(),
+  EXPECT_EQ(write({RandomOutput("a\xff", DType::kF32, {1}, &random)}, {}).code(),
             StatusCode::kInvalidArgument);
   EXPECT_EQ(write({a}, {{"key", std::string("\xff")}}).code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
@@ -240,8 +240,8 @@ TEST(Safetensors, AStoppedOrFailedWriteLeavesTheOldFile) {
   Random random(8);
   const TempDir dir;
   ASSERT_TRUE(WriteStringToFile(dir.File("m.st"), "old").ok());
-  std::vector<OutputTensor> tensors = {RandomTensor("a", DType::kF32, {1}, &random),
-                                       RandomTensor("b", DType::kF32, {1}, &random)};
+  std::vector<OutputTensor> tensors = {RandomOutput("a", DType::kF32, {1}, &random),
+                                       RandomOutput("b", DType::kF32, {1}, &random)};
   std::vector<size_t> seen;
   const Status stopped = WriteSafetensors(dir.File("m.st"), tensors, {}, [&](size_t done, size_t total) {
     EXPECT_EQ(total, 2u);

@@ -96,7 +96,7 @@ TEST(SamplerDistribution, AgreesWithTheReferenceOnSmallVocabularies) {
   int compared = 0, unclear = 0;
   for (const Case& c : Cases()) {
     for (uint64_t seed = 0; seed < 60; ++seed) {
-      SCOPED_TRACE(testing::Message() << c.name << ", seed " << seed);
+      SCOPED_TRACE(::testing::Message() << c.name << ", seed " << seed);
       const double step = seed % 2 == 0 ? 0.0 : 0.5;  // half of them full of ties
       const auto logits = RandomLogits(seed, 6 + seed, 0.5 + 0.1 * static_cast<double>(seed % 30), step);
       ++(ExpectReference(logits, c.options) ? compared : unclear);
@@ -111,7 +111,7 @@ TEST(SamplerDistribution, AgreesWithTheReferenceOnLargeVocabularies) {
   for (const Case& c : Cases()) {
     for (const double step : {0.0, 0.125}) {
       for (const double scale : {1.0, 3.0}) {
-        SCOPED_TRACE(testing::Message() << c.name << ", step " << step << ", scale " << scale);
+        SCOPED_TRACE(::testing::Message() << c.name << ", step " << step << ", scale " << scale);
         compared += ExpectReference(RandomLogits(99, 20011, scale, step), c.options);
         if (HasFailure()) return;
       }
@@ -222,7 +222,7 @@ TEST(SamplerDraws, FitTheReferenceByChiSquared) {
   for (Case c : Cases()) {
     c.options.mirostat_eta = 1e-30f;  // a threshold that stands still
     for (uint64_t seed = 1; seed <= 3; ++seed) {
-      SCOPED_TRACE(testing::Message() << c.name << ", seed " << seed);
+      SCOPED_TRACE(::testing::Message() << c.name << ", seed " << seed);
       const auto logits = RandomLogits(seed, 12, 1.2, 0);
       c.options.seed = seed;
       const auto expected = SamplerReference()(logits, c.options, {}, 2.0 * c.options.mirostat_tau);
@@ -233,7 +233,7 @@ TEST(SamplerDraws, FitTheReferenceByChiSquared) {
 
 TEST(SamplerDraws, FitTheReferenceWithPenalties) {
   for (uint64_t seed = 1; seed <= 3; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
     SamplingOptions options = Plain();
     options.presence = 0.5f, options.frequency = 0.7f, options.penalty_decay = 0.5f;
     options.top_p = 0.9f, options.min_p = 0.02f, options.seed = seed;
@@ -249,7 +249,7 @@ TEST(SamplerDraws, FitTheReferenceWithPenalties) {
 /// Large vocabularies are walked in blocks; here one of them, and the end, can never come.
 TEST(SamplerDraws, FitTheReferenceOverManyBlocks) {
   for (uint64_t seed = 1; seed <= 3; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
     auto logits = RandomLogits(seed, 2500, 1.2, 0);
     std::fill(logits.begin() + 500, logits.begin() + 1100, -INFINITY);
     std::fill(logits.begin() + 2300, logits.end(), -INFINITY);

@@ -56,7 +56,7 @@ void ExpectProbabilities(const Sampler& sampler, const std::vector<float>& logit
 TEST(SamplerAgainstPip, SampleLogitsHasTheSameDistribution) {
   ASSERT_GE(kGoldenSamples.size(), 25u);
   for (const GoldenSample& golden : kGoldenSamples) {
-    SCOPED_TRACE(testing::Message() << "logits " << golden.logits << ", temperature " << golden.temperature
+    SCOPED_TRACE(::testing::Message() << "logits " << golden.logits << ", temperature " << golden.temperature
                                     << ", top_p " << golden.top_p << ", top_k " << golden.top_k);
     SamplingOptions options;
     options.temperature = golden.temperature;
@@ -78,7 +78,7 @@ TEST(SamplerAgainstPip, GenerateHasTheSamePenalties) {
   SamplingOptions unpenalised;
   unpenalised.top_p = 0.95f;
   for (size_t i = 0; i < kGoldenSteps.size(); ++i) {
-    SCOPED_TRACE(testing::Message() << "step " << i);
+    SCOPED_TRACE(::testing::Message() << "step " << i);
     const GoldenStep& step = kGoldenSteps[i];
     ExpectProbabilities(sampler, step.logits, step.expected);
     ExpectProbabilities(Sampler(unpenalised), step.penalised, step.expected);
@@ -137,7 +137,7 @@ TEST(SamplerPenalties, DigitsSpaceAndTabPayThePresenceOnly) {
   const ListTokenizer world("world", texts);
   const ListTokenizer neox("neox", texts);
   for (int32_t token = 1; token < 10; ++token) {
-    SCOPED_TRACE(testing::Message() << "token " << token);
+    SCOPED_TRACE(::testing::Message() << "token " << token);
     Sampler sampler(PenaltiesOnly(0.25f, 1, 1), &world);
     sampler.Accept(token);
     EXPECT_NEAR(PenaltyOf(sampler, token, 10), expected_world[token], 1e-6);
@@ -338,7 +338,7 @@ TEST(SamplerMirostat, MovesItsThresholdByTheSurpriseOfWhatCame) {
   double mu = 4;
   int unclear = 0;
   for (uint64_t step = 0; step < 200; ++step) {
-    SCOPED_TRACE(testing::Message() << "step " << step);
+    SCOPED_TRACE(::testing::Message() << "step " << step);
     const auto logits = RandomLogits(step, 40);
     SamplingOptions softmax = options;
     softmax.mirostat = 0, softmax.top_p = 1;
