@@ -1,7 +1,5 @@
 // RWKV-7 (Goose): the state is edited by a generalised delta rule: at each token it forgets what stands under the key
 // kk (at an in-context learning rate a), decays, and writes v under the key k.
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -157,18 +155,7 @@ class Rwkv7 : public Architecture {
       kernel.sigmoid(mix, mix, A);
       kernel.shift_mix(v, v, v_first + at, mix, A);
     }
-    std::memcpy(kk, k, static_cast<size_t>(A) * sizeof(float));
-    kernel.mul(kk, l.att.k_k.data(), A);
-    for (int64_t h = 0; h < A; h += N) NormaliseKey(kk + h, N);
-    for (int64_t c = 0; c < A; ++c) k[c] *= 1.0f + (a[c] - 1.0f) * l.att.k_a.data()[c];
-  }
-
-  /// kk ← kk / max(‖kk‖₂, 1e-12)
-  static void NormaliseKey(float* kk, int64_t N) {
-    float sum = 0;
-    for (int64_t n = 0; n < N; ++n) sum += kk[n] * kk[n];
-    const float inverse = 1.0f / std::max(std::sqrt(sum), 1e-12f);
-    for (int64_t n = 0; n < N; ++n) kk[n] *= inverse;
+    kernel.keys7(kk, k, a, l.att.k_k.data(), l.att.k_a.data(), A, N);
   }
 
   /// Row t of what W_o reads: (GroupNorm(wkv) + (Σ_head r⊙k⊙r_k)·v) ⊙ g.
@@ -176,12 +163,7 @@ class Rwkv7 : public Architecture {
     const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t A = config_.att_width, N = config_.head_size, at = t * A;
     kernel.group_norm(wkv, wkv, l.att.ln_x.weight.data(), l.att.ln_x.bias.data(), A, config_.heads, config_.gn_eps);
-    const float *r = y.r + at, *k = y.k + at, *v = y.v + at, *r_k = l.att.r_k.data();
-    for (int64_t h = 0; h < A; h += N) {
-      float bonus = 0;
-      for (int64_t n = h; n < h + N; ++n) bonus += r[n] * k[n] * r_k[n];
-      for (int64_t n = h; n < h + N; ++n) wkv[n] += bonus * v[n];
-    }
+    kernel.bonus7(wkv, y.r + at, y.k + at, y.v + at, l.att.r_k.data(), A, N);
     kernel.mul(wkv, y.g + at, A);
   }
 

@@ -10,7 +10,7 @@
 namespace tern::serve {
 namespace {
 
-using json = nlohmann::ordered_json;  // schemas mean the order of their properties
+using nlohmann::ordered_json;  // schemas mean the order of their properties
 
 constexpr double kMaxTokens = 1e9;
 constexpr Treatment kIgnored = Treatment::kIgnored;
@@ -157,7 +157,7 @@ struct BadNames {
 /// Looks for objects that have a name twice (readers disagree which of the two counts) or too many of them.
 /// Before the body is parsed: a callback of the parser itself would make it look through all that stands
 /// before each object in a list, and a list of a million would take hours.
-class NameWatch final : public nlohmann::json_sax<json> {
+class NameWatch final : public nlohmann::json_sax<ordered_json> {
  public:
   bool start_object(size_t) override {
     names_.emplace_back();
@@ -175,15 +175,15 @@ class NameWatch final : public nlohmann::json_sax<json> {
     return true;
   }
   /// That is for the parser to tell.
-  bool parse_error(size_t, const std::string&, const json::exception&) override { return false; }
+  bool parse_error(size_t, const std::string&, const ordered_json::exception&) override { return false; }
 
   bool null() override { return true; }
   bool boolean(bool) override { return true; }
-  bool number_integer(json::number_integer_t) override { return true; }
-  bool number_unsigned(json::number_unsigned_t) override { return true; }
-  bool number_float(json::number_float_t, const std::string&) override { return true; }
+  bool number_integer(ordered_json::number_integer_t) override { return true; }
+  bool number_unsigned(ordered_json::number_unsigned_t) override { return true; }
+  bool number_float(ordered_json::number_float_t, const std::string&) override { return true; }
   bool string(std::string&) override { return true; }
-  bool binary(json::binary_t&) override { return true; }
+  bool binary(ordered_json::binary_t&) override { return true; }
   bool start_array(size_t) override { return true; }
   bool end_array() override { return true; }
 
@@ -211,24 +211,24 @@ bool TooDeep(std::string_view body) {
   return false;
 }
 
-unsigned TypeOf(const json& value) {
+unsigned TypeOf(const ordered_json& value) {
   switch (value.type()) {
-    case json::value_t::boolean:
+    case ordered_json::value_t::boolean:
       return kJsonBoolean;
-    case json::value_t::number_integer:
-    case json::value_t::number_unsigned:
+    case ordered_json::value_t::number_integer:
+    case ordered_json::value_t::number_unsigned:
       return kJsonInteger | kJsonNumber;
-    case json::value_t::number_float: {
+    case ordered_json::value_t::number_float: {
       // 1.0 is a whole number too; some clients have only one kind.
       const auto number = value.get<double>();
       return std::floor(number) == number && std::fabs(number) < 0x1p53 ? kJsonInteger | kJsonNumber
                                                                         : kJsonNumber;
     }
-    case json::value_t::string:
+    case ordered_json::value_t::string:
       return kJsonString;
-    case json::value_t::array:
+    case ordered_json::value_t::array:
       return kJsonArray;
-    case json::value_t::object:
+    case ordered_json::value_t::object:
       return kJsonObject;
     default:
       return 0;
@@ -256,20 +256,20 @@ std::string RangeText(const Field& field) {
 }
 
 /// What must lie in the range; for texts and lists their length.
-double Measure(const json& value) {
+double Measure(const ordered_json& value) {
   if (value.is_number()) return value.get<double>();
   if (value.is_string()) return static_cast<double>(value.get_ref<const std::string&>().size());
   return static_cast<double>(value.size());
 }
 
-std::string MeasureName(const json& value) {
+std::string MeasureName(const ordered_json& value) {
   return value.is_number() ? "" : value.is_string() ? "'s length in bytes" : "'s number of items";
 }
 
 /// An empty message when all is well.
-ApiError CheckField(const json& value, const Field& field, const std::string& name) {
+ApiError CheckField(const ordered_json& value, const Field& field, const std::string& name) {
   if (field.treatment == Treatment::kRefused) {
-    if (field.harmless != nullptr && value == json::parse(field.harmless)) return {};
+    if (field.harmless != nullptr && value == ordered_json::parse(field.harmless)) return {};
     ApiError error = BadRequest(name, fmt::format("{} is not supported: {}", name, field.about));
     error.code = "unsupported_parameter";
     return error;
@@ -302,31 +302,31 @@ std::span<const Field> RollbackFields() { return kRollback; }
 std::span<const Field> TokenizeFields() { return kTokenize; }
 std::span<const Field> DetokenizeFields() { return kDetokenize; }
 
-ApiResult<json> ParseJson(std::string_view text) {
+ApiResult<ordered_json> ParseJson(std::string_view text) {
   if (TooDeep(text))
     return BadRequest("", fmt::format("the body is nested deeper than {} levels", kMaxJsonDepth));
-  json value;
+  ordered_json value;
   try {
     NameWatch watch;
-    json::sax_parse(text, &watch);
-    value = json::parse(text);
+    ordered_json::sax_parse(text, &watch);
+    value = ordered_json::parse(text);
   } catch (const BadNames& bad) {
     return BadRequest("", bad.message);
-  } catch (const json::parse_error& error) {
+  } catch (const ordered_json::parse_error& error) {
     return BadRequest("", fmt::format("the body is not valid JSON (at its byte {})", error.byte));
-  } catch (const json::exception&) {
+  } catch (const ordered_json::exception&) {
     return BadRequest("", "the body is not valid JSON: a number is out of range");
   }
   return value;
 }
 
-ApiResult<json> ParseBody(std::string_view body) {
-  TERN_ASSIGN_OR_RETURN(json value, ParseJson(body));
+ApiResult<ordered_json> ParseBody(std::string_view body) {
+  TERN_ASSIGN_OR_RETURN(ordered_json value, ParseJson(body));
   if (!value.is_object()) return BadRequest("", "the body must be a JSON object");
   return value;
 }
 
-ApiResult<json> CheckFields(json object, std::span<const Field> fields, const std::string& where) {
+ApiResult<ordered_json> CheckFields(ordered_json object, std::span<const Field> fields, const std::string& where) {
   for (const Field& field : fields) {
     const auto found = object.find(field.name);
     if (found != object.end() && found->is_null()) object.erase(found);
@@ -342,14 +342,14 @@ ApiResult<json> CheckFields(json object, std::span<const Field> fields, const st
   return object;
 }
 
-ApiResult<json> ReadRequest(const HttpRequest& request, std::span<const Field> fields) {
+ApiResult<ordered_json> ReadRequest(const HttpRequest& request, std::span<const Field> fields) {
   const std::string_view type = request.Header("content-type");
   if (!type.empty() && type.find("json") == std::string_view::npos) {
     ApiError error = BadRequest("", "the body must be JSON: send it with Content-Type: application/json");
     error.status = 415;
     return error;
   }
-  TERN_ASSIGN_OR_RETURN(json body, ParseBody(request.body));
+  TERN_ASSIGN_OR_RETURN(ordered_json body, ParseBody(request.body));
   return CheckFields(std::move(body), fields);
 }
 

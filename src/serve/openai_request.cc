@@ -13,7 +13,7 @@
 namespace tern::serve {
 namespace {
 
-using json = nlohmann::ordered_json;  // schemas mean the order of their properties
+using nlohmann::ordered_json;  // schemas mean the order of their properties
 
 /// What is wrong, or nothing.
 using Checked = std::optional<ApiError>;
@@ -24,14 +24,14 @@ constexpr size_t kMaxInputs = 2048;
 constexpr size_t kMaxStops = 64;
 constexpr size_t kMaxSessionName = 128;
 
-std::string Text(const json& object, const char* name) {
+std::string Text(const ordered_json& object, const char* name) {
   const auto found = object.find(name);
   return found == object.end() || !found->is_string() ? std::string() : found->get<std::string>();
 }
 
 /// A number that may be written as 3 or as 3.0.
 template <typename T>
-T Number(const json& object, const char* name, T otherwise) {
+T Number(const ordered_json& object, const char* name, T otherwise) {
   const auto found = object.find(name);
   if (found == object.end()) return otherwise;
   if constexpr (std::is_integral_v<T>) {
@@ -41,15 +41,15 @@ T Number(const json& object, const char* name, T otherwise) {
   return found->get<T>();
 }
 
-bool Flag(const json& object, const char* name) { return object.value(name, false); }
+bool Flag(const ordered_json& object, const char* name) { return object.value(name, false); }
 
-ApiResult<std::vector<std::string>> ReadStop(const json& body) {
+ApiResult<std::vector<std::string>> ReadStop(const ordered_json& body) {
   std::vector<std::string> stop;
   const auto found = body.find("stop");
   if (found == body.end()) return stop;
-  const json list = found->is_array() ? *found : json::array({*found});
+  const ordered_json list = found->is_array() ? *found : ordered_json::array({*found});
   if (list.size() > kMaxStops) return BadRequest("stop", fmt::format("stop has at most {} texts", kMaxStops));
-  for (const json& entry : list) {
+  for (const ordered_json& entry : list) {
     if (!entry.is_string() || entry.get_ref<const std::string&>().empty()) {
       return BadRequest("stop", "stop must be a text or an array of texts, none of them empty");
     }
@@ -58,7 +58,7 @@ ApiResult<std::vector<std::string>> ReadStop(const json& body) {
   return stop;
 }
 
-ApiResult<std::map<int32_t, float>> ReadLogitBias(const json& body) {
+ApiResult<std::map<int32_t, float>> ReadLogitBias(const ordered_json& body) {
   std::map<int32_t, float> bias;
   const auto found = body.find("logit_bias");
   if (found == body.end()) return bias;
@@ -82,7 +82,7 @@ uint64_t RandomSeed() {
   return (static_cast<uint64_t>(device()) << 32) | device();
 }
 
-SamplingOptions ReadSampling(const json& body, std::map<int32_t, float> bias) {
+SamplingOptions ReadSampling(const ordered_json& body, std::map<int32_t, float> bias) {
   SamplingOptions sampling;
   sampling.temperature = Number(body, "temperature", 1.0f);
   sampling.top_p = Number(body, "top_p", 1.0f);
@@ -116,7 +116,7 @@ Checked ReadSession(const HttpRequest& request, AnswerRequest* answer) {
   return kFine;
 }
 
-Checked ReadStreaming(const json& body, AnswerRequest* answer) {
+Checked ReadStreaming(const ordered_json& body, AnswerRequest* answer) {
   answer->stream = Flag(body, "stream");
   const auto options = body.find("stream_options");
   if (options == body.end()) return kFine;
@@ -131,7 +131,7 @@ Checked ReadStreaming(const json& body, AnswerRequest* answer) {
   return kFine;
 }
 
-Checked ReadShared(const HttpRequest& request, const json& body, AnswerRequest* answer) {
+Checked ReadShared(const HttpRequest& request, const ordered_json& body, AnswerRequest* answer) {
   answer->model = Text(body, "model");
   TERN_ASSIGN_OR_RETURN(answer->stop, ReadStop(body));
   TERN_ASSIGN_OR_RETURN(auto bias, ReadLogitBias(body));
@@ -152,11 +152,11 @@ Checked ReadShared(const HttpRequest& request, const json& body, AnswerRequest* 
 }
 
 /// The texts of a message's parts, joined.
-ApiResult<std::string> ReadContent(const json& content, const std::string& where) {
+ApiResult<std::string> ReadContent(const ordered_json& content, const std::string& where) {
   if (content.is_string()) return content.get<std::string>();
   std::string text;
   for (size_t i = 0; i < content.size(); ++i) {
-    const json& part = content[i];
+    const ordered_json& part = content[i];
     const std::string name = fmt::format("{}content[{}]", where, i);
     const std::string type = part.is_object() ? Text(part, "type") : "";
     if (type == "refusal") continue;
@@ -172,12 +172,12 @@ ApiResult<std::string> ReadContent(const json& content, const std::string& where
   return text;
 }
 
-ApiResult<std::vector<ToolCall>> ReadCalls(const json& message, const std::string& where) {
+ApiResult<std::vector<ToolCall>> ReadCalls(const ordered_json& message, const std::string& where) {
   std::vector<ToolCall> calls;
   const auto list = message.find("tool_calls");
   if (list == message.end()) return calls;
-  for (const json& entry : *list) {
-    const json function = entry.is_object() ? entry.value("function", json()) : json();
+  for (const ordered_json& entry : *list) {
+    const ordered_json function = entry.is_object() ? entry.value("function", ordered_json()) : ordered_json();
     if (!function.is_object() || Text(function, "name").empty()) {
       return BadRequest(where + "tool_calls", where + "tool_calls: each needs a function with a name");
     }
@@ -195,10 +195,10 @@ ApiResult<ChatMessage::Role> ReadRole(const std::string& role, const std::string
   return BadRequest(where + "role", where + "role must be system, developer, user, assistant or tool");
 }
 
-ApiResult<ChatMessage> ReadMessage(const json& entry, const std::string& where) {
+ApiResult<ChatMessage> ReadMessage(const ordered_json& entry, const std::string& where) {
   if (!entry.is_object())
     return BadRequest("messages", where.substr(0, where.size() - 1) + " must be an object");
-  TERN_ASSIGN_OR_RETURN(const json message, CheckFields(entry, MessageFields(), where));
+  TERN_ASSIGN_OR_RETURN(const ordered_json message, CheckFields(entry, MessageFields(), where));
   ChatMessage read;
   TERN_ASSIGN_OR_RETURN(read.role, ReadRole(Text(message, "role"), where));
   if (message.contains("content")) {
@@ -216,18 +216,18 @@ bool IsFunctionName(const std::string& name) {
   return !name.empty() && name.size() <= 64 && name.find_first_not_of(kLetters) == std::string::npos;
 }
 
-ApiResult<std::vector<ChatTool>> ReadTools(const json& body) {
+ApiResult<std::vector<ChatTool>> ReadTools(const ordered_json& body) {
   std::vector<ChatTool> tools;
   const auto list = body.find("tools");
   if (list == body.end()) return tools;
   for (size_t i = 0; i < list->size(); ++i) {
-    const json& entry = (*list)[i];
+    const ordered_json& entry = (*list)[i];
     const std::string where = fmt::format("tools[{}]", i);
     if (!entry.is_object() || Text(entry, "type") != "function" || !entry.contains("function") ||
         !entry["function"].is_object()) {
       return BadRequest(where, where + " must be {\"type\": \"function\", \"function\": {…}}");
     }
-    const json& function = entry["function"];
+    const ordered_json& function = entry["function"];
     ChatTool tool = {
         .name = Text(function, "name"), .description = Text(function, "description"), .parameters = {}};
     if (!IsFunctionName(tool.name)) {
@@ -253,7 +253,7 @@ bool HasTool(const std::vector<ChatTool>& tools, const std::string& name) {
   return false;
 }
 
-ApiResult<ToolChoice> ReadToolChoice(const json& body, const std::vector<ChatTool>& tools) {
+ApiResult<ToolChoice> ReadToolChoice(const ordered_json& body, const std::vector<ChatTool>& tools) {
   using Kind = ToolChoice::Kind;
   const auto found = body.find("tool_choice");
   if (found == body.end()) return ToolChoice{};
@@ -265,7 +265,7 @@ ApiResult<ToolChoice> ReadToolChoice(const json& body, const std::vector<ChatToo
       return BadRequest("tool_choice", "tool_choice: there are no tools to choose from");
     return BadRequest("tool_choice", "tool_choice must be auto, none, required or one function");
   }
-  const json function = found->value("function", json());
+  const ordered_json function = found->value("function", ordered_json());
   if (Text(*found, "type") != "function" || !function.is_object()) {
     return BadRequest("tool_choice",
                       "tool_choice must be {\"type\": \"function\", \"function\": {\"name\": …}}");
@@ -276,7 +276,7 @@ ApiResult<ToolChoice> ReadToolChoice(const json& body, const std::vector<ChatToo
   return ToolChoice{Kind::kNamed, name};
 }
 
-ApiResult<ConstraintText> ReadResponseFormat(const json& body) {
+ApiResult<ConstraintText> ReadResponseFormat(const ordered_json& body) {
   using Kind = ConstraintText::Kind;
   const auto found = body.find("response_format");
   if (found == body.end()) return ConstraintText{};
@@ -286,7 +286,7 @@ ApiResult<ConstraintText> ReadResponseFormat(const json& body) {
   if (type != "json_schema") {
     return BadRequest("response_format", "response_format.type must be text, json_object or json_schema");
   }
-  const json wrapper = found->value("json_schema", json());
+  const ordered_json wrapper = found->value("json_schema", ordered_json());
   if (!wrapper.is_object() || !wrapper.contains("schema")) {
     return BadRequest("response_format", "response_format.json_schema.schema is missing");
   }
@@ -294,7 +294,7 @@ ApiResult<ConstraintText> ReadResponseFormat(const json& body) {
 }
 
 /// `thinking` or, less exact, reasoning_effort.
-void ReadThinking(const json& body, ChatRequest* chat) {
+void ReadThinking(const ordered_json& body, ChatRequest* chat) {
   const std::string effort = Text(body, "reasoning_effort");
   chat->thinking_is_a_hint = !body.contains("thinking");
   if (body.contains("thinking")) {
@@ -304,7 +304,7 @@ void ReadThinking(const json& body, ChatRequest* chat) {
   }
 }
 
-Checked ReadChatLogprobs(const json& body, ChatRequest* chat) {
+Checked ReadChatLogprobs(const ordered_json& body, ChatRequest* chat) {
   const bool wanted = Flag(body, "logprobs");
   if (!wanted && body.contains("top_logprobs")) {
     return BadRequest("top_logprobs", "top_logprobs is for requests with logprobs: true");
@@ -314,7 +314,7 @@ Checked ReadChatLogprobs(const json& body, ChatRequest* chat) {
 }
 
 /// Which field says what the answer must be: a grammar, a format or a call of a function.
-Checked ReadChatConstraint(const json& body, ChatRequest* chat) {
+Checked ReadChatConstraint(const ordered_json& body, ChatRequest* chat) {
   using Kind = ConstraintText::Kind;
   TERN_ASSIGN_OR_RETURN(ConstraintText format, ReadResponseFormat(body));
   const bool forced = chat->tool_choice.kind == ToolChoice::Kind::kRequired ||
@@ -330,12 +330,12 @@ Checked ReadChatConstraint(const json& body, ChatRequest* chat) {
   return kFine;
 }
 
-bool IsTokenList(const json& value) { return value.is_array() && !value.empty() && value[0].is_number(); }
+bool IsTokenList(const ordered_json& value) { return value.is_array() && !value.empty() && value[0].is_number(); }
 
-ApiResult<std::vector<int32_t>> ReadTokens(const json& list, const std::string& param) {
+ApiResult<std::vector<int32_t>> ReadTokens(const ordered_json& list, const std::string& param) {
   std::vector<int32_t> tokens;
   tokens.reserve(list.size());
-  for (const json& entry : list) {
+  for (const ordered_json& entry : list) {
     if (!entry.is_number_unsigned() || entry.get<uint64_t>() > INT32_MAX) {
       return BadRequest(param, param + " must hold texts or token ids");
     }
@@ -346,7 +346,7 @@ ApiResult<std::vector<int32_t>> ReadTokens(const json& list, const std::string& 
 
 }  // namespace
 
-ApiResult<std::vector<ChatMessage>> ReadMessages(const json& messages) {
+ApiResult<std::vector<ChatMessage>> ReadMessages(const ordered_json& messages) {
   std::vector<ChatMessage> read;
   for (size_t i = 0; i < messages.size(); ++i) {
     TERN_ASSIGN_OR_RETURN(ChatMessage message, ReadMessage(messages[i], fmt::format("messages[{}].", i)));
@@ -355,7 +355,7 @@ ApiResult<std::vector<ChatMessage>> ReadMessages(const json& messages) {
   return read;
 }
 
-ApiResult<std::vector<PromptInput>> ReadPromptInputs(const json& input, const std::string& param,
+ApiResult<std::vector<PromptInput>> ReadPromptInputs(const ordered_json& input, const std::string& param,
                                                      bool several) {
   std::vector<PromptInput> inputs;
   if (input.is_string()) return std::vector<PromptInput>{input.get<std::string>()};
@@ -366,7 +366,7 @@ ApiResult<std::vector<PromptInput>> ReadPromptInputs(const json& input, const st
   if (!several || input.empty()) return BadRequest(param, param + " must be a text or an array of tokens");
   if (input.size() > kMaxInputs)
     return BadRequest(param, fmt::format("{} has at most {} entries", param, kMaxInputs));
-  for (const json& entry : input) {
+  for (const ordered_json& entry : input) {
     if (!entry.is_string() && !IsTokenList(entry))
       return BadRequest(param, param + " must hold texts or token ids");
     TERN_ASSIGN_OR_RETURN(auto one, ReadPromptInputs(entry, param, /*several=*/false));
@@ -376,7 +376,7 @@ ApiResult<std::vector<PromptInput>> ReadPromptInputs(const json& input, const st
 }
 
 ApiResult<ChatRequest> ReadChatRequest(const HttpRequest& request) {
-  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, ChatFields()));
+  TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, ChatFields()));
   ChatRequest chat;
   if (Checked wrong = ReadShared(request, body, &chat)) return *wrong;
   TERN_ASSIGN_OR_RETURN(chat.messages, ReadMessages(body["messages"]));
@@ -391,7 +391,7 @@ ApiResult<ChatRequest> ReadChatRequest(const HttpRequest& request) {
 }
 
 ApiResult<CompletionRequest> ReadCompletionRequest(const HttpRequest& request) {
-  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, CompletionFields()));
+  TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, CompletionFields()));
   CompletionRequest completion;
   if (Checked wrong = ReadShared(request, body, &completion)) return *wrong;
   completion.max_tokens = Number(body, "max_tokens", kCompletionTokens);
@@ -409,7 +409,7 @@ ApiResult<CompletionRequest> ReadCompletionRequest(const HttpRequest& request) {
 }
 
 ApiResult<EmbeddingRequest> ReadEmbeddingRequest(const HttpRequest& request) {
-  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, EmbeddingFields()));
+  TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, EmbeddingFields()));
   EmbeddingRequest embedding;
   embedding.model = Text(body, "model");
   const std::string format = body.value("encoding_format", "float");

@@ -19,7 +19,7 @@
 namespace tern::serve {
 namespace {
 
-using json = nlohmann::ordered_json;  // schemas mean the order of their properties
+using nlohmann::ordered_json;  // schemas mean the order of their properties
 using nlohmann::ordered_json;
 
 ordered_json DescribeState(const StateInfo& info, const std::string& model) {
@@ -90,8 +90,8 @@ ApiResult<ordered_json> DeleteState(const HttpRequest& request, const ModelHost&
 }
 
 /// A body that may be left out.
-ApiResult<json> ReadOptionalBody(const HttpRequest& request, std::span<const Field> fields) {
-  if (request.body.empty()) return json::object();
+ApiResult<ordered_json> ReadOptionalBody(const HttpRequest& request, std::span<const Field> fields) {
+  if (request.body.empty()) return ordered_json::object();
   return ReadRequest(request, fields);
 }
 
@@ -103,7 +103,7 @@ ApiResult<ordered_json> SaveAs(const FoundState& parent, const std::string& owne
 }
 
 ApiResult<ordered_json> ForkState(const HttpRequest& request, const ModelHost& host) {
-  TERN_ASSIGN_OR_RETURN(const json body, ReadOptionalBody(request, ForkFields()));
+  TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadOptionalBody(request, ForkFields()));
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
   if (!place.ok()) return ToApiError(place.status());
@@ -171,7 +171,7 @@ EngineRequest ReadOnly(std::string owner, std::vector<int32_t> tokens) {
   return request;
 }
 
-ApiResult<std::vector<int32_t>> NewStateTokens(const json& body, const ServedModel& model,
+ApiResult<std::vector<int32_t>> NewStateTokens(const ordered_json& body, const ServedModel& model,
                                                const KeptState* place) {
   if (body.contains("prompt") == body.contains("messages")) {
     return BadRequest("prompt", "give either prompt or messages");
@@ -187,7 +187,7 @@ ApiResult<std::vector<int32_t>> NewStateTokens(const json& body, const ServedMod
 }
 
 ApiResult<ReadingJob> PrepareNewState(const HttpRequest& request, const ModelHost& host) {
-  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, NewStateFields()));
+  TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, NewStateFields()));
   ReadingJob job;
   TERN_ASSIGN_OR_RETURN(job.parent.model, host.Find(body.value("model", "")));
   TERN_ASSIGN_OR_RETURN(const StartingPlace start,
@@ -201,7 +201,7 @@ ApiResult<ReadingJob> PrepareNewState(const HttpRequest& request, const ModelHos
 }
 
 ApiResult<ReadingJob> PrepareRollback(const HttpRequest& request, const ModelHost& host) {
-  TERN_ASSIGN_OR_RETURN(const json body, ReadRequest(request, RollbackFields()));
+  TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, RollbackFields()));
   ReadingJob job;
   TERN_ASSIGN_OR_RETURN(job.parent, FindState(host, request));
   const auto count = static_cast<int64_t>(body["tokens"].get<double>());
