@@ -9,9 +9,9 @@
 // After the vector and in this order: each is written in terms of those before.
 // clang-format off
 #include "kernels/x86/vec_math.h"
+#include "kernels/x86/loops.h"
 #include "kernels/x86/elementwise.h"
 #include "kernels/x86/expand.h"
-#include "kernels/x86/loops.h"
 #include "kernels/x86/matmul.h"
 #include "kernels/x86/quads_avx2.h"
 #include "kernels/x86/packed.h"

@@ -140,15 +140,6 @@ void GroupNorm(float* y, const float* x, const float* weight, const float* bias,
   for (int64_t c = 0; c < n; c += size) LayerNorm(y + c, x + c, weight + c, bias + c, size, eps);
 }
 
-TERN_INLINE Vec LoadUpTo(const float* p, int64_t rest) { return rest >= kLanes ? Load(p) : Load(p, rest); }
-TERN_INLINE void StoreUpTo(float* p, Vec v, int64_t rest) {
-  if (rest >= kLanes) {
-    Store(p, v);
-  } else {
-    Store(p, v, rest);
-  }
-}
-
 void Keys7(float* kk, float* k, const float* a, const float* k_k, const float* k_a, int64_t n, int64_t N) {
   const Vec one = Set(1.0f);
   for (int64_t head = 0; head < n; head += N) {

@@ -23,6 +23,16 @@ TERN_INLINE int64_t EqualParts(int64_t n, int64_t most) {
   return parts == 0 ? most : (n + parts - 1) / parts;
 }
 
+/// A vector at p, of which n elements (or all, when n is larger) are there.
+TERN_INLINE Vec LoadUpTo(const float* p, int64_t n) { return n >= kLanes ? Load(p) : Load(p, n); }
+TERN_INLINE void StoreUpTo(float* p, Vec a, int64_t n) {
+  if (n >= kLanes) {
+    Store(p, a);
+  } else {
+    Store(p, a, n);
+  }
+}
+
 /// Into the second-level cache.
 TERN_INLINE void Prefetch(const std::byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 

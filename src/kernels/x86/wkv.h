@@ -11,15 +11,6 @@ struct alignas(64) HeadRow {
   float at[kMaxHead + kLanes];  ///< loads of whole vectors may look past N
 };
 
-TERN_INLINE Vec LoadUpTo(const float* p, int64_t n) { return n >= kLanes ? Load(p) : Load(p, n); }
-TERN_INLINE void StoreUpTo(float* p, Vec a, int64_t n) {
-  if (n >= kLanes) {
-    Store(p, a);
-  } else {
-    Store(p, a, n);
-  }
-}
-
 /// Copies n floats and fills the last vector with zeros.
 void CopyPadded(HeadRow* to, const float* from, int64_t n) {
   for (int64_t i = 0; i < n; i += kLanes) Store(to->at + i, LoadUpTo(from + i, n - i));
