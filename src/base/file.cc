@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -37,6 +38,18 @@ Status WriteAll(int fd, const char* data, size_t size, const std::string& path) 
     size -= static_cast<size_t>(written);
   }
   return OkStatus();
+}
+
+/// What a symbolic link (or a chain of them) leads to, whether or not it exists; any other path itself.
+std::string LinkTarget(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as the kernel
+  std::filesystem::path target = path;
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(target, error); ++i) {
+    const std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    target = next.is_absolute() ? next : target.parent_path() / next;
+  }
+  return target.string();
 }
 
 }  // namespace
@@ -74,17 +87,24 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) 
   if (std::filesystem::is_directory(path, error)) {
     return InvalidArgument(fmt::format("cannot write '{}': it is a directory", path));
   }
-  const std::string temporary = fmt::format("{}.tmp-{}", path, ::getpid());
+  const auto kind = std::filesystem::status(path, error).type();
+  if (kind != std::filesystem::file_type::regular && kind != std::filesystem::file_type::not_found &&
+      kind != std::filesystem::file_type::none) {
+    const int device = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    if (device < 0) return ErrnoStatus("write", path);
+    return std::unique_ptr<AtomicFile>(new AtomicFile(path, path, device));
+  }
+  const std::string target = LinkTarget(path);
+  const std::string temporary = fmt::format("{}.tmp-{}", target, ::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return ErrnoStatus("write", path);
-  return std::unique_ptr<AtomicFile>(new AtomicFile(path, temporary, fd));
+  return std::unique_ptr<AtomicFile>(new AtomicFile(target, temporary, fd));
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-    ::unlink(temporary_.c_str());
-  }
+  if (fd_ < 0) return;
+  ::close(fd_);
+  if (temporary_ != path_) ::unlink(temporary_.c_str());
 }
 
 Status AtomicFile::Append(std::span<const std::byte> bytes) {
@@ -127,6 +147,10 @@ Status AtomicFile::Flush() {
 
 Status AtomicFile::Commit() {
   TERN_RETURN_IF_ERROR(Flush());
+  if (temporary_ == path_) {
+    const int closed = ::close(std::exchange(fd_, -1));
+    return closed == 0 ? OkStatus() : ErrnoStatus("close", path_);
+  }
   if (::fsync(fd_) != 0) return ErrnoStatus("sync", temporary_);
   if (::close(fd_) != 0) {
     fd_ = -1;

@@ -39,7 +39,8 @@ class MappedFile {
 };
 
 /// Writes a file beside `path` and renames it into place on Commit(), after fsync. Without Commit (an error, a
-/// destructor) the temporary file is removed and `path` is untouched.
+/// destructor) the temporary file is removed and `path` is untouched. A symbolic link stays one: what it points to is
+/// replaced. What is no regular file (/dev/null, /dev/stdout, a FIFO) is written to as it is.
 class AtomicFile {
  public:
   static Result<std::unique_ptr<AtomicFile>> Create(const std::string& path);
@@ -61,7 +62,7 @@ class AtomicFile {
   AtomicFile(std::string path, std::string temporary, int fd)
       : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd) {}
   Status Flush();
-  std::string path_, temporary_, buffer_;
+  std::string path_, temporary_, buffer_;  // temporary_ is path_ where it is written to as it is
   int fd_;
   uint64_t size_ = 0;
 };

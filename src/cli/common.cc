@@ -1,9 +1,11 @@
 #include "cli/common.h"
 
 #include <atomic>
-#include <csignal>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 
@@ -15,6 +17,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "cli/numbers.h"
 #include "cli/seed.h"
 
 namespace tern {
@@ -22,8 +25,8 @@ namespace {
 
 std::atomic<bool> g_interrupted{false};
 
-extern "C" void OnInterrupt(int) {
-  if (g_interrupted.exchange(true)) ::_exit(130);
+extern "C" void OnInterrupt(int signal) {
+  if (g_interrupted.exchange(true)) ::_exit(128 + signal);
 }
 
 }  // namespace
@@ -39,15 +42,17 @@ void AddModelOptions(CLI::App& command, ModelOptions& options) {
                      "Weights: .pth, .safetensors, .st, .gguf, rwkv.cpp .bin, or a Hugging Face folder")
       ->type_name("FILE");
   command.add_option("--tokenizer", options.tokenizer,
-                     "Vocabulary: rwkv_vocab_*.txt, a tokenizer.json, or the word bytes (default: found by itself)")
+                     "Vocabulary: rwkv_vocab_*.txt, a tokenizer.json, a .gguf that carries one, or the word bytes (default: "
+                     "found by itself)")
       ->type_name("FILE");
   AddThreads(command, options.threads);
   command.add_flag("--mmap", options.mapped,
-                   "Use the weights in the mapped file instead of a copy in huge pages (slower, but shared and lazy)");
+                   "Use the weights in the mapped file instead of a copy in huge pages (slower, but shared and lazy; quantised "
+                   "weights meet fp32 activations then, so that logits differ a little)");
   command.add_option("--memory", options.memory,
                      "Memory for weights, as 800M or 1.5G (default: three quarters of what is free); those without room "
                      "are read from the file for every pass")
-      ->transform(CLI::AsSizeValue(true))
+      ->transform(AsBytes())
       ->type_name("SIZE");
 }
 
@@ -125,9 +130,26 @@ Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
   return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto);
 }
 
+Result<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& path) {
+  constexpr std::string_view kGguf = "GGUF";
+  char magic[kGguf.size()] = {};
+  if (std::ifstream(path, std::ios::binary).read(magic, sizeof magic) && std::string_view(magic, sizeof magic) == kGguf) {
+    TERN_ASSIGN_OR_RETURN(const auto checkpoint, OpenCheckpoint(path));
+    if (checkpoint->vocabulary().empty()) return NotFound(fmt::format("'{}' carries no vocabulary of the World kind", path));
+    return MakeWorldTokenizer(checkpoint->vocabulary());
+  }
+  return LoadTokenizer(path);
+}
+
+std::vector<std::string> TokensById(const Tokenizer& tokenizer) {
+  std::vector<std::string> tokens(static_cast<size_t>(tokenizer.vocab_size()));
+  for (size_t id = 0; id < tokens.size(); ++id) tokens[id] = tokenizer.TokenBytes(static_cast<int32_t>(id));
+  return tokens;
+}
+
 Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model) {
   if (!options.tokenizer.empty()) {
-    TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
+    TERN_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(options.tokenizer));
     if (tokenizer->vocab_size() > model.config().vocab) {
       return InvalidArgument(fmt::format("tokenizer '{}' has {} tokens, but the model's vocabulary has only {}",
                                          options.tokenizer, tokenizer->vocab_size(), model.config().vocab));
@@ -151,7 +173,18 @@ void PrintJson(const nlohmann::ordered_json& json) {
 
 Result<std::string> ReadText(const std::string& path) {
   if (path != "-") return ReadFileToString(path);
-  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  std::string text;
+  char chunk[1 << 16];
+  for (;;) {
+    const ssize_t got = ::read(STDIN_FILENO, chunk, sizeof chunk);
+    if (got < 0 && errno == EINTR) {
+      if (Interrupted()) return Cancelled("interrupted");
+      continue;
+    }
+    if (got < 0) return IoError(fmt::format("cannot read standard input: {}", std::strerror(errno)));
+    if (got == 0) return text;
+    text.append(chunk, static_cast<size_t>(got));
+  }
 }
 
 std::string HumanBytes(uint64_t bytes) {
@@ -171,11 +204,15 @@ std::string HumanCount(uint64_t n) {
   return fmt::format("{}", n);
 }
 
-void CatchInterrupts() {
-  struct sigaction action = {};
+void CatchInterrupts(std::initializer_list<int> signals) {
+  struct sigaction action = {}, before = {};
   action.sa_handler = OnInterrupt;
   sigemptyset(&action.sa_mask);
-  ::sigaction(SIGINT, &action, nullptr);
+  for (const int signal : signals) {
+    // nohup's wish. (Shells start what runs in the background with SIGINT ignored, but who sends it there means it.)
+    if (signal == SIGHUP && ::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+    ::sigaction(signal, &action, nullptr);
+  }
 }
 
 bool Interrupted() { return g_interrupted.load(std::memory_order_relaxed); }

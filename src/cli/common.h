@@ -1,6 +1,8 @@
 // What several commands share: options, loading, output, interruption.
 #pragma once
 
+#include <csignal>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -44,6 +46,10 @@ std::string BundledModel();
 /// What to load: the path given or, when it is empty, $TERN_MODEL, else the bundled model, else an error that says how to
 /// get one.
 Result<std::string> ModelPath(const std::string& given);
+/// A vocabulary: what LoadTokenizer reads, or one that a GGUF carries.
+Result<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& path);
+/// Its tokens' bytes by id, as a vocabulary's file and a GGUF have them.
+std::vector<std::string> TokensById(const Tokenizer& tokenizer);
 /// The model alone. Sets the number of threads.
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options);
 /// The tokenizer that goes with a model: --tokenizer, the file's own vocabulary, or one that lies beside it.
@@ -64,8 +70,9 @@ std::string HumanBytes(uint64_t bytes);
 /// "1.52 B", "191 M".
 std::string HumanCount(uint64_t n);
 
-/// From now on Ctrl-C sets a flag instead of ending the program; a second one before the flag is seen ends it.
-void CatchInterrupts();
+/// From now on these signals set a flag instead of ending the program, so that nothing half-written stays behind; a second
+/// one before the flag is seen ends it. An ignored SIGHUP (nohup) stays so.
+void CatchInterrupts(std::initializer_list<int> signals = {SIGINT, SIGTERM, SIGHUP});
 bool Interrupted();
 void ClearInterrupt();
 

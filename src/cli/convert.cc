@@ -1,13 +1,16 @@
 // tern convert: from any weight file to any other, with quantisation.
+#include <filesystem>
 #include <iostream>
 
 #include <fmt/format.h>
 
+#include "base/file.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "tensor/quant.h"
+#include "text/world_vocab.h"
 
 namespace tern {
 namespace {
@@ -25,12 +28,38 @@ Result<std::vector<std::string>> Vocabulary(const ConvertArguments& options, con
   const CheckpointTensor* emb = checkpoint.Find("emb.weight");
   const int64_t vocab = emb == nullptr || emb->shape.empty() ? 0 : emb->shape[0];
   auto tokenizer = options.tokenizer.empty() ? FindTokenizer(checkpoint.source().path(), vocab)
-                                             : LoadTokenizer(options.tokenizer);
+                                             : OpenTokenizer(options.tokenizer);
   if (!tokenizer.ok() && !options.tokenizer.empty()) return tokenizer.status();
-  if (!tokenizer.ok() || (*tokenizer)->name() != "world") return std::vector<std::string>();
-  std::vector<std::string> tokens(static_cast<size_t>((*tokenizer)->vocab_size()));
-  for (size_t id = 0; id < tokens.size(); ++id) tokens[id] = (*tokenizer)->TokenBytes(static_cast<int32_t>(id));
-  return tokens;
+  if (tokenizer.ok() && (*tokenizer)->name() == "world") return TokensById(**tokenizer);
+  if (options.tokenizer.empty()) return std::vector<std::string>();
+  return InvalidArgument(
+      fmt::format("--tokenizer {}: a weight file can be given vocabularies of the World kind only", options.tokenizer));
+}
+
+/// Formats that carry no vocabulary leave it beside the file, where every command looks for one. Another that lies there
+/// already stays.
+Status LeaveVocabulary(const std::string& out, const std::vector<std::string>& tokens) {
+  const std::filesystem::path beside = std::filesystem::path(out).replace_extension(".vocab.txt");
+  const std::string content = FormatWorldVocab(tokens);
+  std::error_code error;
+  if (!std::filesystem::exists(beside, error)) {
+    TERN_RETURN_IF_ERROR(WriteStringToFile(beside.string(), content));
+    fmt::print(stderr, "the vocabulary: {}\n", beside.string());
+    return OkStatus();
+  }
+  TERN_ASSIGN_OR_RETURN(const std::string there, ReadFileToString(beside.string()));
+  if (there != content)
+    fmt::print(stderr, "tern: warning: '{}' is there already, and is another vocabulary; it stays\n", beside.string());
+  return OkStatus();
+}
+
+/// rwkv.cpp's files of RWKV-5 mean another epsilon in the group norm than all others do (docs/formats/canonical.md).
+void WarnOfEpsilon(const Checkpoint& checkpoint, FileFormat out) {
+  const bool from_bin = checkpoint.source().format() == FileFormat::kRwkvBin, to_bin = out == FileFormat::kRwkvBin;
+  if (Major(checkpoint.generation()) != 5 || from_bin == to_bin) return;
+  fmt::print(stderr,
+             "tern: warning: rwkv.cpp's format means an epsilon of 1e-5 in RWKV-5's group norm, all others 64e-5: the "
+             "logits will differ a little\n");
 }
 
 Status RunConvert(const ConvertArguments& options) {
@@ -44,11 +73,19 @@ Status RunConvert(const ConvertArguments& options) {
                                          "or q6_k", options.type));
     }
   }
-  if (options.names == "huggingface") save.names = SaveOptions::Names::kHuggingFace;
-  TERN_ASSIGN_OR_RETURN(auto checkpoint, OpenCheckpoint(options.in));
-  if (save.format == FileFormat::kGguf) {
-    TERN_ASSIGN_OR_RETURN(save.vocabulary, Vocabulary(options, *checkpoint));
+  if (options.names == "huggingface") {
+    if (save.format != FileFormat::kSafetensors)
+      return InvalidArgument(fmt::format("--names huggingface: '{}' is no safetensors", options.out));
+    save.names = SaveOptions::Names::kHuggingFace;
   }
+  TERN_ASSIGN_OR_RETURN(auto checkpoint, OpenCheckpoint(options.in));
+  const bool carries = save.format == FileFormat::kGguf;
+  std::vector<std::string> vocabulary;
+  if (carries || !options.tokenizer.empty() || !checkpoint->vocabulary().empty()) {
+    TERN_ASSIGN_OR_RETURN(vocabulary, Vocabulary(options, *checkpoint));
+  }
+  if (carries) save.vocabulary = vocabulary;
+  WarnOfEpsilon(*checkpoint, save.format);
   // A warning, since torch can be told to write none: what stands in their place is no sign of damage then.
   if (const Status verified = checkpoint->source().Verify(); !verified.ok())
     fmt::print(stderr, "tern: warning: {}; damaged, unless it was written without checksums\n", verified.message());
@@ -60,6 +97,7 @@ Status RunConvert(const ConvertArguments& options) {
   };
   TERN_RETURN_IF_ERROR(SaveCheckpoint(*checkpoint, options.out, save));
   progress.Finish();
+  if (!carries && !vocabulary.empty()) TERN_RETURN_IF_ERROR(LeaveVocabulary(options.out, vocabulary));
   TERN_ASSIGN_OR_RETURN(auto written, OpenCheckpoint(options.out));
   uint64_t bytes = 0;
   for (const CheckpointTensor& t : written->tensors()) bytes += t.bytes.size();
@@ -91,7 +129,7 @@ void AddConvert(CLI::App& app, Run* run) {
   command->add_option("--names", options->names, "Names within safetensors")
       ->check(CLI::IsMember({"blinkdl", "huggingface"}))
       ->capture_default_str();
-  command->add_option("--tokenizer", options->tokenizer, "Vocabulary to embed in a GGUF (default: found by itself)")
+  command->add_option("--tokenizer", options->tokenizer, "Vocabulary to embed in a GGUF, or to leave beside other formats (default: found by itself)")
       ->type_name("FILE");
   AddThreads(*command, options->threads);
   command->add_flag("--json", options->json, "Machine-readable output");

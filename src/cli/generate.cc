@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/numbers.h"
 #include "infer/conversation.h"
 #include "infer/generator.h"
 #include "infer/json_schema.h"
@@ -110,7 +111,7 @@ void AddGenerate(CLI::App& app, Run* run) {
       ->type_name("FILE")
       ->excludes(prompt);
   command->add_option("-n,--tokens", options->generate.max_tokens, "At most so many tokens")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->capture_default_str();
   command->add_option("--stop", options->generate.stop, "Texts that end it; not shown")->type_name("TEXT…");
   auto* grammar = command->add_option("--grammar", options->grammar, "Write a text of this grammar (docs/grammar.md)");

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/numbers.h"
 
 namespace {
 
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
   tern::AddTrain(app, &run);
   tern::AddBench(app, &run);
   tern::AddServe(app, &run);
+  tern::ReadNumbersAsWritten(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <tuple>
 
 #include "base/parallel.h"
 #include "cli/command.h"
@@ -26,15 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 using train::Trainer;
 
-/// Ctrl-C and SIGTERM finish the step, save and leave; a second one leaves at once.
-void CatchSignals() {
-  CatchInterrupts();
-  struct sigaction action = {};
-  ::sigaction(SIGINT, nullptr, &action);
-  ::sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of its write
-}
-
 void Say(const TrainArguments& arguments, const std::string& line) {
   if (arguments.first && !arguments.json) fmt::print(stderr, "{}\n", line);
 }
@@ -44,7 +35,14 @@ Result<std::optional<train::StoredRun>> FindRun(const TrainArguments& arguments)
   std::vector<std::string> passed_over;
   auto run = train::OpenNewestRun(arguments.out, &passed_over);
   if (!arguments.resume) {
-    if (!run.ok() || arguments.dry_run) return std::optional<train::StoredRun>();
+    if (arguments.dry_run) return std::optional<train::StoredRun>();
+    std::error_code error;
+    for (const char* name : {"model.safetensors", "best.safetensors"}) {
+      if (run.ok() || !fs::exists(fs::path(arguments.out) / name, error)) continue;
+      return InvalidArgument(
+          fmt::format("'{}' holds a {} already, which a run would replace: choose another --out", arguments.out, name));
+    }
+    if (!run.ok()) return std::optional<train::StoredRun>();
     return InvalidArgument(
         fmt::format("'{}' holds a run of {} steps: go on with --resume, or choose another --out",
                     arguments.out, run->record.step));
@@ -75,6 +73,26 @@ Result<train::RunRecord> Begin(const TrainArguments& arguments, const TrainSetup
   record.data = data;
   record.vocabulary_hash = setup.vocabulary_hash;
   return record;
+}
+
+/// A model that is trained on keeps its shape, and a run that stands beyond --steps has nothing to do.
+Status CheckAsked(const CLI::App& command, const TrainArguments& arguments, const TrainSetup& setup) {
+  if (setup.run && setup.options.steps < setup.run->record.step) {
+    return InvalidArgument(fmt::format("--steps {}: the run in '{}' stands at step {} already", setup.options.steps,
+                                       arguments.out, setup.run->record.step));
+  }
+  if (setup.model == nullptr) return OkStatus();
+  const train::TrainOptions &asked = arguments.options, &real = setup.options;
+  const std::tuple<const char*, int64_t, int64_t> sizes[] = {{"generation", asked.generation, real.generation},
+                                                             {"layers", asked.layers, real.layers},
+                                                             {"width", asked.width, real.width},
+                                                             {"head-size", asked.head_size, real.head_size},
+                                                             {"vocab", asked.vocab, real.vocab}};
+  for (const auto& [name, value, own] : sizes) {
+    if (!Given(command, name) || value == own) continue;
+    return InvalidArgument(fmt::format("--{} {}: that of '{}' is {}", name, value, setup.options.model, own));
+  }
+  return OkStatus();
 }
 
 /// Processes of a run must stand at the same step of the same data: files may differ from host to host.
@@ -174,13 +192,14 @@ Status RunProcess(const CLI::App& command, const TrainArguments& arguments,
   if (arguments.out.empty() && (arguments.resume || !arguments.dry_run)) {
     return InvalidArgument("no folder for the run: name one with --out");
   }
-  CatchSignals();
+  CatchInterrupts();  // finishes the step, saves and leaves
   TERN_ASSIGN_OR_RETURN(auto stored, FindRun(arguments));
   TERN_ASSIGN_OR_RETURN(auto options,
                         Resolve(command, arguments, stored ? stored->record.options : train::TrainOptions()));
   const bool exact_vocab = Given(command, "vocab") || stored.has_value();
   TERN_ASSIGN_OR_RETURN(const TrainSetup setup,
                         PrepareTraining(std::move(options), exact_vocab, std::move(stored), arguments.out));
+  TERN_RETURN_IF_ERROR(CheckAsked(command, arguments, setup));
   for (const std::string& note : setup.notes) Say(arguments, note);
   if (!arguments.dry_run) return Train(arguments, setup, communicator);
   const int processes = communicator.size();

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "cli/common.h"
 #include "text/world_vocab.h"
 #include "train/join_data.h"
 
@@ -45,7 +46,11 @@ Status ChooseTokenizer(const std::string& folder, TrainSetup* setup) {
     }
   }
   if (!path.empty()) {
-    TERN_ASSIGN_OR_RETURN(setup->tokenizer, LoadTokenizer(path));
+    TERN_ASSIGN_OR_RETURN(setup->tokenizer, OpenTokenizer(path));
+    return OkStatus();
+  }
+  if (setup->model != nullptr && !setup->model->vocabulary().empty()) {
+    TERN_ASSIGN_OR_RETURN(setup->tokenizer, MakeWorldTokenizer(setup->model->vocabulary()));
     return OkStatus();
   }
   if (setup->model != nullptr) {
@@ -55,7 +60,13 @@ Status ChooseTokenizer(const std::string& folder, TrainSetup* setup) {
     if (!std::all_of(options.data.begin(), options.data.end(), HoldsTokens)) return found.status();
     return OkStatus();
   }
-  if (std::all_of(options.data.begin(), options.data.end(), HoldsTokens)) return OkStatus();
+  if (std::all_of(options.data.begin(), options.data.end(), HoldsTokens)) {
+    if (!setup->run) {
+      setup->notes.push_back(
+          "no --tokenizer: as many symbols as the largest id asks for; the model will need its vocabulary beside it");
+    }
+    return OkStatus();
+  }
   options.tokenizer = "bytes";
   setup->tokenizer = MakeByteTokenizer();
   setup->notes.push_back("no --tokenizer: a token is a byte (256 symbols)");
@@ -182,18 +193,18 @@ Result<TrainSetup> PrepareTraining(TrainOptions options, bool exact_vocab,
 
 Status KeepVocabulary(const TrainSetup& setup, const std::string& folder) {
   if (setup.run || setup.tokenizer == nullptr || setup.tokenizer->name() == "bytes") return OkStatus();
-  const std::string target = folder + "/" + (setup.tokenizer->name() == "neox" ? kNeoxName : kWorldName);
+  const bool neox = setup.tokenizer->name() == "neox";
+  const std::string target = folder + "/" + (neox ? kNeoxName : kWorldName), &given = setup.options.tokenizer;
   std::error_code error;
-  if (setup.options.tokenizer.empty()) {  // the model's own, found beside it
-    if (setup.tokenizer->name() != "world") return OkStatus();
-    std::vector<std::string> tokens(static_cast<size_t>(setup.tokenizer->vocab_size()));
-    for (size_t id = 0; id < tokens.size(); ++id)
-      tokens[id] = setup.tokenizer->TokenBytes(static_cast<int32_t>(id));
-    return WriteStringToFile(target, FormatWorldVocab(tokens));
-  }
-  if (fs::equivalent(setup.options.tokenizer, target, error)) return OkStatus();
-  TERN_ASSIGN_OR_RETURN(const std::string content, ReadFileToString(setup.options.tokenizer));
-  return WriteStringToFile(target, content);
+  if (fs::equivalent(given, target, error) || (neox && given.empty())) return OkStatus();
+  std::string content;
+  if (!given.empty()) TERN_ASSIGN_OR_RETURN(content, ReadFileToString(given));
+  if (!neox && (given.empty() || content.starts_with("GGUF"))) content = FormatWorldVocab(TokensById(*setup.tokenizer));
+  if (!fs::exists(target, error)) return WriteStringToFile(target, content);
+  TERN_ASSIGN_OR_RETURN(const std::string there, ReadFileToString(target));
+  if (there == content) return OkStatus();
+  if (const auto own = LoadTokenizer(target); own.ok() && HashOf(own->get()) == setup.vocabulary_hash) return OkStatus();
+  return InvalidArgument(fmt::format("'{}' is there already, and is another vocabulary: choose another --out", target));
 }
 
 }  // namespace tern

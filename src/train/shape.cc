@@ -22,6 +22,10 @@ Result<ModelShape> MakeShape(Generation generation, int64_t vocab, int64_t layer
   if (vocab < 2 || layers < 1 || width < 1 || head_size < 1)
     return InvalidArgument(fmt::format("a model of {} layers, width {}, heads of {} and {} tokens is not possible", layers,
                                        width, head_size, vocab));
+  constexpr int64_t kMostLayers = 4096, kMostWidth = 1 << 17, kMostVocab = 1 << 24;
+  if (layers > kMostLayers || width > kMostWidth || vocab > kMostVocab)
+    return InvalidArgument(fmt::format("{} layers, width {}, {} tokens: a model has at most {}, {} and {}", layers, width, vocab,
+                                       kMostLayers, kMostWidth, kMostVocab));
   ModelShape shape;
   shape.generation = generation;
   shape.vocab = vocab;

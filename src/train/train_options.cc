@@ -4,6 +4,9 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <type_traits>
+
+#include "text/utf8.h"
 
 namespace tern::train {
 namespace {
@@ -31,6 +34,11 @@ Status OneOf(const char* name, const std::string& value, std::initializer_list<c
 Status ValidateCounts(const TrainOptions& o) {
   TERN_RETURN_IF_ERROR(AtLeast("context", o.context, 1));
   TERN_RETURN_IF_ERROR(AtLeast("batch", o.batch, 1));
+  constexpr int64_t kMostTokens = int64_t{1} << 30;  // of a step
+  if (o.context > kMostTokens || o.batch > kMostTokens / o.context) {
+    return InvalidArgument(fmt::format("--batch {} × --context {}: more than {} tokens a step", o.batch, o.context,
+                                       kMostTokens));
+  }
   TERN_RETURN_IF_ERROR(AtLeast("micro-batch", o.micro_batch, 0));
   TERN_RETURN_IF_ERROR(AtLeast("steps", o.steps, 0));
   TERN_RETURN_IF_ERROR(AtLeast("warmup", o.warmup, 0));
@@ -43,6 +51,22 @@ Status ValidateCounts(const TrainOptions& o) {
   return AtLeast("sample-tokens", o.sample_tokens, 1);
 }
 
+/// Checkpoints keep the options as JSON, which has no other texts than UTF-8.
+Status ValidateTexts(const TrainOptions& o) {
+  Status status;
+  const auto check = [&](const char* name, const std::string& text) {
+    if (!IsUtf8(text)) status = InvalidArgument(fmt::format("--{}: '{}' is no valid UTF-8", name, text));
+  };
+  VisitOptions(o, [&](const char* name, const auto& field, OnResume) {
+    using Field = std::remove_cvref_t<decltype(field)>;
+    if constexpr (std::is_same_v<Field, std::string>) check(name, field);
+    if constexpr (std::is_same_v<Field, std::vector<std::string>>) {
+      for (const std::string& each : field) check(name, each);
+    }
+  });
+  return status;
+}
+
 template <typename T>
 constexpr bool kIsNumber = std::is_arithmetic_v<T> && !std::is_same_v<T, bool>;
 
@@ -50,6 +74,7 @@ constexpr bool kIsNumber = std::is_arithmetic_v<T> && !std::is_same_v<T, bool>;
 
 Status Validate(const TrainOptions& o) {
   TERN_RETURN_IF_ERROR(ValidateCounts(o));
+  TERN_RETURN_IF_ERROR(ValidateTexts(o));
   constexpr double kLargestRate = 10, kLargest = 1e6;
   TERN_RETURN_IF_ERROR(Between("lr", o.lr, 0, kLargestRate));
   TERN_RETURN_IF_ERROR(Between("lr-final", o.lr_final, 0, kLargestRate));

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <string>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -129,6 +131,46 @@ TEST(ReadFileToString, KeepsToItsLimit) {
   EXPECT_TRUE(ReadFileToString(dir.File("a"), 1000).ok());
   EXPECT_FALSE(ReadFileToString(dir.File("a"), 999).ok());
   EXPECT_FALSE(ReadFileToString(dir.path()).ok());
+}
+
+TEST(AtomicFile, KeepsASymbolicLinkAndReplacesWhatItLeadsTo) {
+  testing::TempDir dir;
+  const std::string target = dir.File("target"), link = dir.File("link"), second = dir.File("second");
+  ASSERT_TRUE(WriteStringToFile(target, "before").ok());
+  std::filesystem::create_symlink("target", link);
+  std::filesystem::create_symlink(link, second);
+  ASSERT_TRUE(WriteStringToFile(second, "after").ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_TRUE(std::filesystem::is_symlink(second));
+  EXPECT_EQ(*ReadFileToString(target), "after");
+  EXPECT_EQ(FilesIn(dir.path()), 3u);
+}
+
+TEST(AtomicFile, ALinkToNothingMakesTheFileThatItNames) {
+  testing::TempDir dir;
+  std::filesystem::create_symlink("new", dir.File("link"));
+  ASSERT_TRUE(WriteStringToFile(dir.File("link"), "content").ok());
+  EXPECT_EQ(*ReadFileToString(dir.File("new")), "content");
+  EXPECT_TRUE(std::filesystem::is_symlink(dir.File("link")));
+}
+
+TEST(AtomicFile, WritesToWhatIsNoRegularFileAsItIs) {
+  testing::TempDir dir;
+  const std::string fifo = dir.File("fifo");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  ASSERT_TRUE(WriteStringToFile(fifo, "through").ok());
+  char got[16] = {};
+  EXPECT_EQ(::read(reader, got, sizeof got), 7);
+  EXPECT_STREQ(got, "through");
+  ::close(reader);
+  EXPECT_TRUE(std::filesystem::is_fifo(fifo));
+  EXPECT_EQ(FilesIn(dir.path()), 1u);
+  EXPECT_TRUE(WriteStringToFile("/dev/null", "gone").ok());
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_EQ(WriteStringToFile("/dev/full", "no room").code(), StatusCode::kExhausted);
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/full"));
 }
 
 }  // namespace

@@ -124,5 +124,30 @@ TEST_F(Convert, LeavesAnExistingFileAloneWhenTheDiskIsFull) {
   ExpectNoLeftovers();
 }
 
+TEST_F(Convert, LeavesTheVocabularyBesideFormatsThatCarryNone) {
+  const std::string stories = std::string(TERN_SOURCE_FOLDER) + "/models/tern-stories.gguf";
+  const std::vector<std::string> ask = {"generate", "-n", "5", "--temperature", "0", "-p", "Once", "-m"};
+  const auto written = [&](const std::string& model) {
+    std::vector<std::string> words = ask;
+    words.push_back(model);
+    return Output(words);
+  };
+  const Outcome outcome = RunTern({"convert", stories, File("s.bin")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, ::testing::HasSubstr("s.vocab.txt"));
+  EXPECT_EQ(written(File("s.bin")), written(stories));
+  Output({"convert", File("s.bin"), File("back.gguf")});
+  EXPECT_EQ(written(File("back.gguf")), written(stories));
+  // Another vocabulary in its place stays.
+  WriteText("s.vocab.txt", "1 'a' 1\n");
+  EXPECT_THAT(RunTern({"convert", stories, File("s.bin")}).err, ::testing::HasSubstr("it stays"));
+  EXPECT_EQ(Text("s.vocab.txt"), "1 'a' 1\n");
+}
+
+TEST_F(Convert, RefusesOptionsThatWouldDoNothing) {
+  ExpectOneLine(RunTern({"convert", model_, File("a.pth"), "--names", "huggingface"}), "a.pth");
+  ExpectOneLine(RunTern({"convert", model_, File("a.gguf"), "--tokenizer", "bytes"}), "--tokenizer bytes");
+}
+
 }  // namespace
 }  // namespace tern

@@ -175,5 +175,55 @@ TEST_F(TrainTest, BenchHoldsAStepAgainstItsProducts) {
   EXPECT_NEAR(bench["product_flop"].get<double>() / bench["counted_flop"].get<double>(), 1.0, 1e-9);
 }
 
+TEST_F(TrainTest, GoesOnWithTheVocabularyOfAGguf) {
+  const std::string model = std::string(TERN_SOURCE_FOLDER) + "/models/tern-stories.gguf";
+  const Outcome outcome = RunTern({"train", "--model", model, "--data", data_, "--steps", "1", "--batch", "1", "--context",
+                                   "16", "--threads", "2", "--out", Out("from")});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(RunTern({"generate", "-m", Out("from") + "/model.safetensors", "-n", "1"}).code, 0);
+  EXPECT_EQ(Output({"tokenize", "--tokenizer", Out("from") + "/vocab.txt", "Once upon a time"}),
+            Output({"tokenize", "--tokenizer", model, "Once upon a time"}));
+}
+
+TEST_F(TrainTest, RefusesSizesThatAModelDoesNotHave) {
+  ASSERT_EQ(RunTern(Command("own", {"--steps", "1"})).code, 0);
+  const std::string model = Out("own") + "/model.safetensors";
+  const auto train = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"train", "--model", model, "--data", data_, "--tokenizer", "bytes", "--dry-run"};
+    words.insert(words.end(), more.begin(), more.end());
+    return RunTern(words);
+  };
+  ExpectOneLine(train({"--layers", "3"}), "--layers 3");
+  ExpectOneLine(train({"--generation", "4"}), "--generation 4");
+  EXPECT_EQ(train({"--layers", "2"}).code, 0);
+}
+
+TEST_F(TrainTest, RefusesNamesThatNoCheckpointCouldKeep) {
+  const Outcome outcome = RunTern(Command("bytes", {"--sample-prompt", "\xff"}));
+  EXPECT_EQ(outcome.code, 2);
+  ExpectOneLine(outcome, "--sample-prompt");
+  EXPECT_FALSE(std::filesystem::exists(Out("bytes")));
+}
+
+TEST_F(TrainTest, ReplacesNoModelOfAnotherOrigin) {
+  std::filesystem::create_directory(Out("mine"));
+  std::ofstream(Out("mine") + "/model.safetensors") << "precious";
+  ExpectOneLine(RunTern(Command("mine", {"--steps", "1"})), "model.safetensors");
+  std::ifstream file(Out("mine") + "/model.safetensors");
+  std::string content;
+  file >> content;
+  EXPECT_EQ(content, "precious");
+}
+
+TEST_F(TrainTest, SaysThatARunIsBeyondItsSteps) {
+  ASSERT_EQ(RunTern(Command("run", {"--steps", "3"})).code, 0);
+  ExpectOneLine(RunTern({"train", "--resume", "--steps", "2", "--out", Out("run")}), "step 3");
+}
+
+TEST_F(TrainTest, PlansAreBoundedAndNotTried) {
+  ExpectOneLine(RunTern(Command("plan", {"--dry-run", "--batch", "1000000000"})), "tokens a step");
+  ExpectOneLine(RunTern(Command("plan", {"--dry-run", "--layers", "9223372036854775807"})), "layers");
+}
+
 }  // namespace
 }  // namespace tern::testing
