@@ -198,7 +198,9 @@ Status KeepVocabulary(const TrainSetup& setup, const std::string& folder) {
   std::error_code error;
   if (fs::equivalent(given, target, error) || (neox && given.empty())) return OkStatus();
   std::string content;
-  if (!given.empty()) TERN_ASSIGN_OR_RETURN(content, ReadFileToString(given));
+  if (!given.empty()) {
+    TERN_ASSIGN_OR_RETURN(content, ReadFileToString(given));
+  }
   if (!neox && (given.empty() || content.starts_with("GGUF"))) content = FormatWorldVocab(TokensById(*setup.tokenizer));
   if (!fs::exists(target, error)) return WriteStringToFile(target, content);
   TERN_ASSIGN_OR_RETURN(const std::string there, ReadFileToString(target));
