@@ -25,7 +25,7 @@ std::string AsWholeNumber(std::string& text) {
   uint64_t magnitude = 0;
   const std::errc error =
       digits.starts_with('-') ? std::errc::invalid_argument : ParseAll(digits, &magnitude);
-  if (error == std::errc::result_out_of_range) return fmt::format("{} is too large a number", text);
+  if (error == std::errc::result_out_of_range) return fmt::format("'{}' is too large a number", text);
   if (error != std::errc()) return fmt::format("expected a whole number, got '{}'", text);
   text = (negative && magnitude != 0 ? "-" : "") + std::to_string(magnitude);
   return {};

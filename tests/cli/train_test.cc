@@ -221,8 +221,15 @@ TEST_F(TrainTest, SaysThatARunIsBeyondItsSteps) {
 }
 
 TEST_F(TrainTest, PlansAreBoundedAndNotTried) {
-  ExpectOneLine(RunTern(Command("plan", {"--dry-run", "--batch", "1000000000"})), "tokens a step");
-  ExpectOneLine(RunTern(Command("plan", {"--dry-run", "--layers", "9223372036854775807"})), "layers");
+  const std::vector<std::string> plan = {"train", "--data", data_, "--dry-run"};
+  const auto with = [&](const char* name, const char* value) {
+    std::vector<std::string> words = plan;
+    words.insert(words.end(), {name, value});
+    return RunTern(words);
+  };
+  ExpectOneLine(with("--batch", "1000000000"), "tokens a step");
+  ExpectOneLine(with("--layers", "9223372036854775807"), "layers");
+  ExpectOneLine(with("--width", "9223372036854775744"), "width");
 }
 
 }  // namespace
