@@ -11,6 +11,8 @@ namespace {
 
 /// Tokens from the end of a place that tell how its text ends.
 constexpr size_t kTailTokens = 16;
+/// What notes of sessions begin with, and no others.
+constexpr std::string_view kSessionMark = "session: ";
 
 AnswerHead Head(const ServedModel& model, std::string_view id, std::string object) {
   return {.id = NewId(id),
@@ -124,7 +126,8 @@ void SessionHold::Release() {
   model_.reset();
 }
 
-std::string SessionNote(const std::string& session) { return "session: " + session; }
+std::string SessionNote(const std::string& session) { return std::string(kSessionMark) + session; }
+bool IsSessionNote(std::string_view note) { return note.starts_with(kSessionMark); }
 
 ApiResult<StartingPlace> FindPlace(ServedModel& model, const std::string& owner, const std::string& state,
                                    const std::string& session) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "infer/engine.h"
@@ -58,6 +59,8 @@ ApiResult<StartingPlace> FindPlace(ServedModel& model, const std::string& owner,
                                    const std::string& session);
 /// How a session's state is found among its owner's: its note.
 std::string SessionNote(const std::string& session);
+/// Whether a state of that note would be taken for a session's.
+bool IsSessionNote(std::string_view note);
 
 /// The tokens of a conversation, from the beginning or after `place` (may be null). `answer`: end where the
 /// assistant writes.

@@ -38,5 +38,8 @@ std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
 
 /// The end, after the server has stopped: cancels what still runs, writes states out.
 void StopService(ServiceContext& context);
+/// The whole end: running answers may end until `grace` has passed; those that do not are cancelled and their
+/// clients told so (`stopping`), for which they have a second. Then server and service are stopped.
+void StopService(ServiceContext& context, HttpServer& server, std::chrono::milliseconds grace);
 
 }  // namespace tern::serve

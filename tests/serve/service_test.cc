@@ -365,6 +365,26 @@ TEST(Service, ASessionRemembersItsConversation) {
             "state");
 }
 
+TEST(Service, CopiesOfASessionsStateBelongToNoSession) {
+  const Service service;
+  const std::string session = "X-Session: talk\r\n";
+  const size_t read = 4 + Text(service.Post(kCompletions, Prompt("Once", 6), session)).size();
+  const std::string held = service.Ask("GET", "/v1/states")["data"][0]["id"];
+  const std::string path = "/v1/states/" + held;
+  std::vector<std::string> copies;
+  for (const json& made : {service.Post(path + "/fork", nullptr),
+                           service.Post(path + "/fork", {{"note", "session: talk"}}),
+                           service.Post(path + "/rollback", {{"tokens", 4}})}) {
+    EXPECT_EQ(made["note"], "from session: talk");
+    copies.push_back(made["id"]);
+  }
+  // The session goes on where it stood itself, and takes away its own state alone.
+  EXPECT_EQ(service.Post(kCompletions, Prompt("!", 6), session)["usage"]["prompt_tokens"], read + 1);
+  EXPECT_EQ(service.Fail("GET", path)["status"], 404);
+  for (const std::string& copy : copies) service.Ask("GET", "/v1/states/" + copy);
+  EXPECT_EQ(service.Fail("POST", "/v1/states", {{"prompt", "a"}, {"note", "session: talk"}})["param"], "note");
+}
+
 TEST(Service, NothingOfOneKeyIsVisibleToAnother) {
   const Service service({.keys = {"key-of-anna", "key-of-bert"}});
   const std::string anna = "Authorization: Bearer key-of-anna\r\n",
