@@ -126,6 +126,14 @@ void SessionHold::Release() {
   model_.reset();
 }
 
+ApiError StateError(const Status& status, std::string param) {
+  if (status.code() != StatusCode::kNotFound) return ToApiError(status, std::move(param));
+  ApiError error = BadRequest(std::move(param), "there is no such state");
+  error.status = 404;
+  error.code = "state_not_found";
+  return error;
+}
+
 std::string SessionNote(const std::string& session) { return std::string(kSessionMark) + session; }
 bool IsSessionNote(std::string_view note) { return note.starts_with(kSessionMark); }
 
@@ -144,7 +152,7 @@ ApiResult<StartingPlace> FindPlace(ServedModel& model, const std::string& owner,
   }
   if (start.id.empty()) return start;
   auto place = model.cache().Fetch(owner, start.id);
-  if (!place.ok()) return ToApiError(place.status(), "state");
+  if (!place.ok()) return StateError(place.status(), "state");
   start.place = *place;
   return start;
 }

@@ -51,10 +51,7 @@ ApiResult<FoundState> FindState(const ModelHost& host, const HttpRequest& reques
     if (info.ok()) return FoundState{entry.served, *info};
     if (info.status().code() != StatusCode::kNotFound) return ToApiError(info.status());
   }
-  ApiError error = BadRequest("id", "there is no such state");
-  error.status = 404;
-  error.code = "state_not_found";
-  return error;
+  return StateError(NotFound("among all models"), "id");
 }
 
 ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& host) {
@@ -73,7 +70,7 @@ ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& 
 ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   ordered_json description = DescribeState(found.info, found.model->name());
   description["token_count"] = found.info.tokens;
   description["tokens"] = (*place)->tokens;
@@ -84,7 +81,7 @@ ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& h
 ApiResult<ordered_json> DeleteState(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   const Status deleted = found.model->cache().Delete(request.owner, found.info.id);
-  if (!deleted.ok()) return ToApiError(deleted);
+  if (!deleted.ok()) return StateError(deleted, "id");
   return ordered_json{{"id", found.info.id}, {"object", "state.deleted"}, {"deleted", true}};
 }
 
@@ -112,7 +109,7 @@ ApiResult<ordered_json> ForkState(const HttpRequest& request, const ModelHost& h
   TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadOptionalBody(request, ForkFields()));
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   return SaveAs(found, request.owner, *place, CopyNote(body, found.info));
 }
 
@@ -138,7 +135,7 @@ Result<std::string> StateFile(const ServedModel& model, const KeptState& place, 
 ApiResult<std::string> DownloadBytes(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   auto bytes = StateFile(*found.model, **place, found.info.note);
   if (!bytes.ok()) return ToApiError(bytes.status());
   return *std::move(bytes);
@@ -218,7 +215,7 @@ ApiResult<ReadingJob> PrepareRollback(const HttpRequest& request, const ModelHos
     return BadRequest("tokens", fmt::format("tokens: this state has read only {}", job.parent.info.tokens));
   }
   auto place = job.parent.model->cache().Fetch(request.owner, job.parent.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   const auto& tokens = (*place)->tokens;
   job.request = ReadOnly(request.owner, {tokens.begin(), tokens.begin() + count});
   job.note = CopyNote(body, job.parent.info);

@@ -1,6 +1,8 @@
 // The whole service, in this process, over a tiny random model.
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <thread>
 
 #include "base/file.h"
@@ -223,11 +225,41 @@ TEST(Service, ErrorsHaveOpenAisShape) {
   EXPECT_EQ(error["status"], 404);
   EXPECT_EQ(error["code"], "model_not_found");
   EXPECT_EQ(error["param"], "model");
+  for (const char* path : {"/v1/models/none/load", "/v1/models/none/unload"})
+    EXPECT_EQ(service.Fail("POST", path)["code"], "model_not_found");
   EXPECT_EQ(service.Fail("GET", "/v1/models/none")["status"], 404);
   EXPECT_EQ(service.Fail("POST", kCompletions, {{"prompt", {70000}}})["param"], "prompt");
   EXPECT_EQ(service.Fail("POST", kCompletions, {{"logit_bias", {{"300", 1}}}})["status"], 400);
-  EXPECT_EQ(service.Fail("POST", kCompletions, {{"state", "st_unknown"}})["status"], 404);
+  const json state = service.Fail("POST", kCompletions, {{"state", "st_unknown"}});
+  EXPECT_EQ(state["status"], 404);
+  EXPECT_EQ(state["code"], "state_not_found");
+  EXPECT_EQ(state["param"], "state");
   EXPECT_EQ(service.Raw("POST", kChat, "{").status, 400);
+}
+
+/// An error that is not the client's: it says nothing of the server's files.
+void ExpectServerFault(const json& error) {
+  EXPECT_EQ(error["status"], 500);
+  EXPECT_EQ(error["code"], "internal_error");
+  EXPECT_TRUE(error["param"].is_null());
+  EXPECT_THAT(error["message"].get<std::string>(), ::testing::Not(HasSubstr("/")));
+}
+
+TEST(Service, AModelFileThatHasGoneIsTheServersFault) {
+  std::atomic<bool> gone = false;
+  const Service service({.before_load = [&] {
+    return gone ? NotFound("cannot open '/models/tiny.pth'") : OkStatus();
+  }});
+  service.Post("/v1/models/tiny/unload", nullptr);
+  gone = true;
+  ExpectServerFault(service.Fail("POST", "/v1/models/tiny/load"));
+}
+
+TEST(Service, AFolderOfStatesThatHasGoneIsTheServersFault) {
+  const TempDir folder;
+  const Service service({.states = {.folder = folder.File("states")}});
+  std::filesystem::remove_all(folder.File("states"));
+  ExpectServerFault(service.Fail("POST", kCompletions, Prompt("Once", 4), "X-Session: talk\r\n"));
 }
 
 TEST(Service, ListsLoadsAndUnloadsModels) {
