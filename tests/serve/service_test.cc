@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include "base/file.h"
@@ -519,6 +520,26 @@ TEST(Service, AClientThatGoesHasItsAnswerStopped) {
   whole.Abort();
   EXPECT_TRUE(Eventually(
       service, [](const EngineStats& stats) { return stats.writing == 0 && stats.cancelled == 4; }));
+}
+
+TEST(Service, TheLogHasTheTokensOfAnswersThatAreCut) {
+  std::mutex mutex;
+  std::string log;
+  Counter lines;
+  const Service service({.log = [&](std::string_view line) {
+    {
+      const std::lock_guard lock(mutex);
+      log = line;
+    }
+    lines.Add();
+  }});
+  Client client = service.Connect();
+  client.Send(StreamRequest(1'000'000));
+  ASSERT_TRUE(client.WaitForText("\"text\""));
+  client.Abort();
+  ASSERT_TRUE(lines.Reaches(1));
+  const std::lock_guard lock(mutex);
+  EXPECT_GT(std::stoi(json::parse(log).value("completion_tokens", "0")), 0) << log;
 }
 
 TEST(Service, AStreamThatTheServiceMustEndSaysSo) {
