@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 namespace tern::serve {
@@ -79,11 +80,28 @@ EngineRequest NewEngineRequest(const AnswerRequest& request, const std::string& 
   return engine;
 }
 
+/// What the request's tables cannot know: the model's vocabulary and the engine's batch.
+std::optional<ApiError> CheckForModel(const AnswerRequest& request, const ServedModel& model) {
+  const int most = model.engine().options().max_batch;
+  if (request.choices > most) {
+    ApiError error = BadRequest("n", fmt::format("n must be from 1 to {}", most));
+    error.code = "invalid_value";
+    return error;
+  }
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (token < model.model().config().vocab) continue;
+    return BadRequest("logit_bias", fmt::format("logit_bias: there is no token {}; the vocabulary has {}",
+                                                token, model.model().config().vocab));
+  }
+  return std::nullopt;
+}
+
 /// What chat and completions have in common, before the tokens.
 ApiResult<AnswerJob> BeginJob(const AnswerRequest& request, const HttpRequest& http, const ModelHost& host,
                               StartingPlace* start) {
   AnswerJob job;
   TERN_ASSIGN_OR_RETURN(job.model, host.Find(request.model));
+  if (auto wrong = CheckForModel(request, *job.model)) return *std::move(wrong);
   job.owner = http.owner;
   job.stream = request.stream;
   job.keep_state = request.keep_state || !request.session.empty();
@@ -223,6 +241,10 @@ ApiResult<AnswerJob> PrepareCompletion(const HttpRequest& http, const ModelHost&
   StartingPlace start;
   TERN_ASSIGN_OR_RETURN(AnswerJob job, BeginJob(request, http, host, &start));
   TERN_ASSIGN_OR_RETURN(const auto constraint, FindConstraint(*job.model, request.constraint));
+  const bool prompt_logprobs = request.echo && request.top_logprobs >= 0;
+  if (prompt_logprobs && start.place) {
+    return BadRequest("echo", "echo with logprobs needs the whole text, which a kept state does not have");
+  }
   std::vector<std::vector<int32_t>> prompts;
   for (const PromptInput& input : request.prompts) {
     const Tokenizer& tokenizer = job.model->tokenizer();
@@ -232,7 +254,7 @@ ApiResult<AnswerJob> PrepareCompletion(const HttpRequest& http, const ModelHost&
     prompts.push_back(PromptTokens(tokenizer, input, /*continues=*/true));
     EngineRequest engine = NewEngineRequest(request, job.owner, start);
     engine.prompt = std::move(tokens);
-    engine.prompt_logprobs = request.echo && request.top_logprobs >= 0;
+    engine.prompt_logprobs = prompt_logprobs;
     engine.generate.constraint = constraint;
     job.requests.push_back(std::move(engine));
   }

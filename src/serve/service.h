@@ -17,8 +17,9 @@ namespace tern::serve {
 /// What all handlers share. Thread-safe.
 struct ServiceContext {
   ServiceContext(std::vector<ModelSource> sources, ModelLoader load, HostOptions options)
-      : host(std::move(sources), std::move(load), std::move(options)) {}
+      : max_batch(options.engine.max_batch), host(std::move(sources), std::move(load), std::move(options)) {}
 
+  const int max_batch;  ///< of every model's engine
   ModelHost host;
   Aside preparing;  ///< requests that take long to prepare, states that are written
   Aside loading;    ///< models

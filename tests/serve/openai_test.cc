@@ -237,6 +237,10 @@ TEST(Body, MustSayItIsJson) {
   HttpRequest form = Body(Chat(""));
   form.headers = {{"content-type", "application/x-www-form-urlencoded"}};
   EXPECT_EQ(ReadChatRequest(form).status().status, 415);
+  for (const char* type : {"application/JSON; charset=utf-8", "Application/vnd.api+Json"}) {
+    form.headers = {{"content-type", type}};
+    EXPECT_TRUE(ReadChatRequest(form).ok()) << type;
+  }
   form.headers.clear();
   EXPECT_TRUE(ReadChatRequest(form).ok());
 }
@@ -487,10 +491,11 @@ TEST(ToolCalls, TheirSchemaAllowsCallsAndNothingElse) {
 // ---- The description
 
 TEST(OpenApi, DescribesEveryFieldOfTheTables) {
-  const auto document = OpenApiDocument("1");
+  const auto document = OpenApiDocument("1", 64);
   const auto& chat = document["components"]["schemas"]["ChatRequest"]["properties"];
   for (const Field& field : ChatFields()) EXPECT_TRUE(chat.contains(field.name)) << field.name;
   EXPECT_EQ(chat["temperature"]["maximum"], 2);
+  EXPECT_EQ(chat["n"]["maximum"], 64);
   EXPECT_EQ(chat["functions"]["deprecated"], true);
   for (const auto& [path, operations] : document["paths"].items()) {
     for (const auto& [method, operation] : operations.items())

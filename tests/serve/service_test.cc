@@ -238,6 +238,17 @@ TEST(Service, ErrorsHaveOpenAisShape) {
   EXPECT_EQ(service.Raw("POST", kChat, "{").status, 400);
 }
 
+TEST(Service, ErrorsThatTheModelDecidesNameTheirField) {
+  const Service service({.engine = {.max_batch = 2}});
+  EXPECT_EQ(service.Fail("POST", kCompletions, {{"prompt", "a"}, {"n", 3}})["param"], "n");
+  EXPECT_EQ(service.Fail("POST", kCompletions, {{"logit_bias", {{"256", 5}}}})["param"], "logit_bias");
+  const json kept = service.Post("/v1/states", {{"prompt", "Hello"}});
+  const json request = {{"state", kept["id"]}, {"prompt", "!"}, {"echo", true}, {"logprobs", 1}};
+  EXPECT_EQ(service.Fail("POST", kCompletions, request)["param"], "echo");
+  const json api = service.Ask("GET", "/openapi.json")["components"]["schemas"];
+  EXPECT_EQ(api["CompletionRequest"]["properties"]["n"]["maximum"], 2);
+}
+
 /// An error that is not the client's: it says nothing of the server's files.
 void ExpectServerFault(const json& error) {
   EXPECT_EQ(error["status"], 500);
