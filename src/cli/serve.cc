@@ -171,9 +171,7 @@ Status RunServe(const ServeArguments& options) {
 
   signals.WaitForEnd([&] { Renew(options, *server); });
   signals.EndAtNext();
-  context->stopping = true;
-  server->Stop(std::chrono::seconds(options.grace_seconds));
-  serve::StopService(*context);
+  serve::StopService(*context, *server, std::chrono::seconds(options.grace_seconds));
   return OkStatus();
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 namespace tern::serve {
@@ -11,6 +12,8 @@ namespace {
 
 /// Tokens from the end of a place that tell how its text ends.
 constexpr size_t kTailTokens = 16;
+/// What notes of sessions begin with, and no others.
+constexpr std::string_view kSessionMark = "session: ";
 
 AnswerHead Head(const ServedModel& model, std::string_view id, std::string object) {
   return {.id = NewId(id),
@@ -77,11 +80,28 @@ EngineRequest NewEngineRequest(const AnswerRequest& request, const std::string& 
   return engine;
 }
 
+/// What the request's tables cannot know: the model's vocabulary and the engine's batch.
+std::optional<ApiError> CheckForModel(const AnswerRequest& request, const ServedModel& model) {
+  const int most = model.engine().options().max_batch;
+  if (request.choices > most) {
+    ApiError error = BadRequest("n", fmt::format("n must be from 1 to {}", most));
+    error.code = "invalid_value";
+    return error;
+  }
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (token < model.model().config().vocab) continue;
+    return BadRequest("logit_bias", fmt::format("logit_bias: there is no token {}; the vocabulary has {}",
+                                                token, model.model().config().vocab));
+  }
+  return std::nullopt;
+}
+
 /// What chat and completions have in common, before the tokens.
 ApiResult<AnswerJob> BeginJob(const AnswerRequest& request, const HttpRequest& http, const ModelHost& host,
                               StartingPlace* start) {
   AnswerJob job;
   TERN_ASSIGN_OR_RETURN(job.model, host.Find(request.model));
+  if (auto wrong = CheckForModel(request, *job.model)) return *std::move(wrong);
   job.owner = http.owner;
   job.stream = request.stream;
   job.keep_state = request.keep_state || !request.session.empty();
@@ -124,7 +144,16 @@ void SessionHold::Release() {
   model_.reset();
 }
 
-std::string SessionNote(const std::string& session) { return "session: " + session; }
+ApiError StateError(const Status& status, std::string param) {
+  if (status.code() != StatusCode::kNotFound) return ToApiError(status, std::move(param));
+  ApiError error = BadRequest(std::move(param), "there is no such state");
+  error.status = 404;
+  error.code = "state_not_found";
+  return error;
+}
+
+std::string SessionNote(const std::string& session) { return std::string(kSessionMark) + session; }
+bool IsSessionNote(std::string_view note) { return note.starts_with(kSessionMark); }
 
 ApiResult<StartingPlace> FindPlace(ServedModel& model, const std::string& owner, const std::string& state,
                                    const std::string& session) {
@@ -141,7 +170,7 @@ ApiResult<StartingPlace> FindPlace(ServedModel& model, const std::string& owner,
   }
   if (start.id.empty()) return start;
   auto place = model.cache().Fetch(owner, start.id);
-  if (!place.ok()) return ToApiError(place.status(), "state");
+  if (!place.ok()) return StateError(place.status(), "state");
   start.place = *place;
   return start;
 }
@@ -212,6 +241,10 @@ ApiResult<AnswerJob> PrepareCompletion(const HttpRequest& http, const ModelHost&
   StartingPlace start;
   TERN_ASSIGN_OR_RETURN(AnswerJob job, BeginJob(request, http, host, &start));
   TERN_ASSIGN_OR_RETURN(const auto constraint, FindConstraint(*job.model, request.constraint));
+  const bool prompt_logprobs = request.echo && request.top_logprobs >= 0;
+  if (prompt_logprobs && start.place) {
+    return BadRequest("echo", "echo with logprobs needs the whole text, which a kept state does not have");
+  }
   std::vector<std::vector<int32_t>> prompts;
   for (const PromptInput& input : request.prompts) {
     const Tokenizer& tokenizer = job.model->tokenizer();
@@ -221,7 +254,7 @@ ApiResult<AnswerJob> PrepareCompletion(const HttpRequest& http, const ModelHost&
     prompts.push_back(PromptTokens(tokenizer, input, /*continues=*/true));
     EngineRequest engine = NewEngineRequest(request, job.owner, start);
     engine.prompt = std::move(tokens);
-    engine.prompt_logprobs = request.echo && request.top_logprobs >= 0;
+    engine.prompt_logprobs = prompt_logprobs;
     engine.generate.constraint = constraint;
     job.requests.push_back(std::move(engine));
   }

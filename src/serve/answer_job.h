@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "infer/engine.h"
@@ -56,8 +57,12 @@ struct StartingPlace {
 /// The state of that id, or the one saved under the session's name, or none where both are empty.
 ApiResult<StartingPlace> FindPlace(ServedModel& model, const std::string& owner, const std::string& state,
                                    const std::string& session);
+/// What looking a kept state up by its id failed with; 404 for one that is not there.
+ApiError StateError(const Status& status, std::string param);
 /// How a session's state is found among its owner's: its note.
 std::string SessionNote(const std::string& session);
+/// Whether a state of that note would be taken for a session's.
+bool IsSessionNote(std::string_view note);
 
 /// The tokens of a conversation, from the beginning or after `place` (may be null). `answer`: end where the
 /// assistant writes.

@@ -1,5 +1,7 @@
 #include "serve/api_result.h"
 
+#include "base/log.h"
+
 namespace tern::serve {
 
 ApiError BadRequest(std::string param, std::string message) {
@@ -10,15 +12,20 @@ ApiError BadRequest(std::string param, std::string message) {
           .code = {}};
 }
 
+ApiError ServerFault(const Status& status) {
+  LogWarning("a request failed: {}", status.message());
+  return {.status = 500,
+          .message = "the server failed to do this; its log says why",
+          .type = "server_error",
+          .param = {},
+          .code = "internal_error"};
+}
+
 ApiError ToApiError(const Status& status, std::string param) {
   ApiError error = BadRequest(std::move(param), status.message());
   switch (status.code()) {
     case StatusCode::kInvalidArgument:
     case StatusCode::kUnsupported:
-      break;
-    case StatusCode::kNotFound:
-      error.status = 404;
-      error.code = "not_found";
       break;
     case StatusCode::kUnavailable:
       error.status = 429;
@@ -31,9 +38,7 @@ ApiError ToApiError(const Status& status, std::string param) {
       error.code = "insufficient_storage";
       break;
     default:
-      error.status = 500;
-      error.type = "server_error";
-      break;
+      return ServerFault(status);
   }
   return error;
 }

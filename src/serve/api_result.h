@@ -14,8 +14,12 @@ using ApiResult = Result<T, ApiError>;
 
 /// 400 about one field of the request ("" for the whole).
 ApiError BadRequest(std::string param, std::string message);
-/// An error of the rooms below as an answer: what the client got wrong is 400, what is not there 404, what is
-/// full 429, the rest 500. `param` as in BadRequest.
+/// 500 for what is the server's fault: the log gets the status, whose words may name files, and the client
+/// gets none of them.
+ApiError ServerFault(const Status& status);
+/// An error of the rooms below as an answer: what the client got wrong is 400, what is full 429 or 507, the
+/// rest the server's fault. Also what is not there (a file, say): 404 is for those who looked up what the
+/// client named. `param` as in BadRequest.
 ApiError ToApiError(const Status& status, std::string param = {});
 /// The answer to it: with Retry-After where trying again makes sense.
 HttpResponse ToResponse(const ApiError& error);

@@ -147,8 +147,11 @@ class HttpServer {
   /// ones, for requests to come. When something is wrong nothing changes, and the error names the file.
   /// Thread-safe.
   virtual Status Renew(const std::vector<std::string>& api_keys) = 0;
-  /// No more connections; running answers may end until `grace` has passed, then they are told they are gone.
-  /// Returns when all is closed. Thread-safe, but never from a handler (it would wait for itself).
+  /// No more connections; running answers may end until `grace` has passed. True when all is closed; else
+  /// what runs goes on until Stop. Thread-safe, but never from a handler (it would wait for itself).
+  virtual bool Drain(std::chrono::milliseconds grace) = 0;
+  /// The same, but then handlers that still run are told that their clients are gone. Returns when all is
+  /// closed. Thread-safe, but never from a handler.
   virtual void Stop(std::chrono::milliseconds grace) = 0;
 };
 

@@ -121,9 +121,11 @@ class Server final : public HttpServer {
   asio::any_io_executor executor() override { return io_.get_executor(); }
   HttpStats stats() const override { return core_.counters.Snapshot(); }
   Status Renew(const std::vector<std::string>& api_keys) override;
+  bool Drain(std::chrono::milliseconds grace) override;
   void Stop(std::chrono::milliseconds grace) override;
 
  private:
+  bool WaitForConnections(std::chrono::milliseconds grace);
   Task<void> AcceptLoop();
   void RunThread();
 
@@ -134,6 +136,7 @@ class Server final : public HttpServer {
   tcp::endpoint endpoint_;
   std::vector<std::thread> threads_;
   std::mutex stop_mutex_;
+  bool stopped_ = false;
 };
 
 Task<void> Server::AcceptLoop() {
@@ -185,18 +188,31 @@ Status Server::Renew(const std::vector<std::string>& api_keys) {
   return OkStatus();
 }
 
+/// With stop_mutex_ held.
+bool Server::WaitForConnections(std::chrono::milliseconds grace) {
+  const auto deadline = std::chrono::steady_clock::now() + grace;
+  if (!core_.stopping.exchange(true)) {
+    if (acceptor_) {
+      asio::post(acceptor_->get_executor(), [this] {
+        error_code ignored;
+        acceptor_->close(ignored);
+      });
+    }
+    for (const auto& connection : core_.connections.All()) connection->Stop();
+  }
+  return core_.connections.WaitUntilEmpty(deadline);
+}
+
+bool Server::Drain(std::chrono::milliseconds grace) {
+  const std::lock_guard lock(stop_mutex_);
+  return WaitForConnections(grace);
+}
+
 void Server::Stop(std::chrono::milliseconds grace) {
   const std::lock_guard lock(stop_mutex_);
-  if (core_.stopping.exchange(true)) return;
-  if (acceptor_) {
-    asio::post(acceptor_->get_executor(), [this] {
-      error_code ignored;
-      acceptor_->close(ignored);
-    });
-  }
-  const auto deadline = std::chrono::steady_clock::now() + grace;
-  for (const auto& connection : core_.connections.All()) connection->Stop();
-  if (!core_.connections.WaitUntilEmpty(deadline)) {
+  if (stopped_) return;
+  stopped_ = true;
+  if (!WaitForConnections(grace)) {
     for (const auto& connection : core_.connections.All()) connection->Kill();
     if (!core_.connections.WaitUntilEmpty(std::chrono::steady_clock::now() + kLastWait)) {
       LogWarning("some requests did not end when they were told to");

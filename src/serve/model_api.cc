@@ -59,9 +59,22 @@ Task<void> GetModel(ServiceContext& context, Exchange& exchange) {
   });
 }
 
+/// Why a model that there is could not be loaded or put away.
+ApiError ChangeError(const Status& status) {
+  ApiError error = ServerFault(status);
+  if (status.code() == StatusCode::kUnavailable) error.status = 503;
+  if (status.code() == StatusCode::kExhausted) {
+    error.status = 507;
+    error.code = "insufficient_storage";
+  }
+  return error;
+}
+
 Task<void> ChangeModel(ServiceContext& context, Exchange& exchange, bool load) {
   if (context.stopping) co_return co_await SendError(exchange, Stopping());
   const std::string name = exchange.request().captures[0];
+  const ApiResult<ordered_json> known = OneModel(context.host, name);
+  if (!known.ok()) co_return co_await SendError(exchange, known.status());
   Status status;
   std::function<void()> work = [&] {
     constexpr std::chrono::seconds kGrace{30};
@@ -69,11 +82,7 @@ Task<void> ChangeModel(ServiceContext& context, Exchange& exchange, bool load) {
         load ? context.host.Load(name) : context.host.Unload(name, std::chrono::steady_clock::now() + kGrace);
   };
   co_await context.loading.Run(exchange.executor(), std::move(work));
-  if (!status.ok()) {
-    ApiError error = ToApiError(status, "model");
-    if (status.code() == StatusCode::kUnavailable) error.status = 503;
-    co_return co_await SendError(exchange, error);
-  }
+  if (!status.ok()) co_return co_await SendError(exchange, ChangeError(status));
   const ApiResult<ordered_json> model = OneModel(context.host, name);
   if (!model.ok()) co_return co_await SendError(exchange, model.status());
   co_await SendJson(exchange, *model);

@@ -84,6 +84,22 @@ void AnswerWriter::OnPrompt(int /*prompt*/, const PromptRead& read, std::string*
   cached_tokens_ += read.cached;
 }
 
+void AnswerWriter::OnPiece(const AnswerPiece& piece, std::string* events) {
+  generated_[piece.choice] = piece.generated;
+  WritePiece(piece, events);
+}
+
+void AnswerWriter::OnEnd(const AnswerEnd& end, const std::string& state, std::string* events) {
+  generated_[end.choice] = end.generated;
+  WriteEnd(end, state, events);
+}
+
+int64_t AnswerWriter::completion_tokens() const {
+  int64_t sum = 0;
+  for (const auto& [choice, tokens] : generated_) sum += tokens;
+  return sum;
+}
+
 void AnswerWriter::AppendEvent(std::string_view choice, std::string* events) const {
   *events += event_head_;
   *events += choice;
@@ -99,8 +115,8 @@ void AnswerWriter::OnFinish(std::string* events) const {
 ordered_json AnswerWriter::Usage() const {
   ordered_json usage;
   usage["prompt_tokens"] = prompt_tokens_;
-  usage["completion_tokens"] = completion_tokens_;
-  usage["total_tokens"] = prompt_tokens_ + completion_tokens_;
+  usage["completion_tokens"] = completion_tokens();
+  usage["total_tokens"] = prompt_tokens_ + completion_tokens();
   usage["prompt_tokens_details"]["cached_tokens"] = cached_tokens_;
   return usage;
 }
@@ -143,7 +159,7 @@ class ChatWriter final : public AnswerWriter {
       AppendDelta(i, R"({"role":"assistant","content":""})", "null", events);
   }
 
-  void OnPiece(const AnswerPiece& piece, std::string* events) override {
+  void WritePiece(const AnswerPiece& piece, std::string* events) override {
     const auto index = static_cast<size_t>(piece.choice);
     const AnswerParts::Text text = open_[index].parts.Push(piece.text);
     ToolCallReader::Found found = open_[index].calls.Push(text.answer);
@@ -151,8 +167,7 @@ class ChatWriter final : public AnswerWriter {
     AppendDeltas(index, text.thinking, found, piece.tokens, events);
   }
 
-  void OnEnd(const AnswerEnd& end, const std::string& state, std::string* events) override {
-    Count(end);
+  void WriteEnd(const AnswerEnd& end, const std::string& state, std::string* events) override {
     const auto index = static_cast<size_t>(end.choice);
     Open& open = open_[index];
     const AnswerParts::Text text = open.parts.Finish();
@@ -300,15 +315,14 @@ class CompletionWriter final : public AnswerWriter {
     }
   }
 
-  void OnPiece(const AnswerPiece& piece, std::string* events) override {
+  void WritePiece(const AnswerPiece& piece, std::string* events) override {
     const auto index = static_cast<size_t>(piece.choice);
     Lists lists;
     for (const TokenReport& report : piece.tokens) Add(report, &open_[index], &lists);
     if (!piece.text.empty() || !piece.tokens.empty()) Take(index, piece.text, lists, events);
   }
 
-  void OnEnd(const AnswerEnd& end, const std::string& state, std::string* events) override {
-    Count(end);
+  void WriteEnd(const AnswerEnd& end, const std::string& state, std::string* events) override {
     const auto index = static_cast<size_t>(end.choice);
     open_[index].finish = FinishReason(end);
     open_[index].state = state;

@@ -31,9 +31,9 @@ class AnswerWriter {
   virtual ~AnswerWriter() = default;
 
   virtual void OnPrompt(int prompt, const PromptRead& read, std::string* events);
-  virtual void OnPiece(const AnswerPiece& piece, std::string* events) = 0;
+  void OnPiece(const AnswerPiece& piece, std::string* events);
   /// `state`: the id of the kept place, or empty.
-  virtual void OnEnd(const AnswerEnd& end, const std::string& state, std::string* events) = 0;
+  void OnEnd(const AnswerEnd& end, const std::string& state, std::string* events);
   /// The usage, if it is wanted, and [DONE].
   void OnFinish(std::string* events) const;
   /// The answer in one piece.
@@ -41,12 +41,14 @@ class AnswerWriter {
 
   int64_t prompt_tokens() const { return prompt_tokens_; }
   int64_t cached_tokens() const { return cached_tokens_; }
-  int64_t completion_tokens() const { return completion_tokens_; }
+  /// Of all choices, as far as they are: those of answers that are cut as well.
+  int64_t completion_tokens() const;
 
  protected:
   /// One event; `choice` is the choice's JSON text.
   void AppendEvent(std::string_view choice, std::string* events) const;
-  void Count(const AnswerEnd& end) { completion_tokens_ += end.generated; }
+  virtual void WritePiece(const AnswerPiece& piece, std::string* events) = 0;
+  virtual void WriteEnd(const AnswerEnd& end, const std::string& state, std::string* events) = 0;
   virtual nlohmann::ordered_json WholeChoice(size_t index) const = 0;
   std::string TokenText(int32_t token) const { return std::string(tokenizer_.TokenBytes(token)); }
 
@@ -59,7 +61,8 @@ class AnswerWriter {
 
   AnswerHead head_;
   std::string event_head_;  // JSON up to the choices
-  int64_t prompt_tokens_ = 0, cached_tokens_ = 0, completion_tokens_ = 0;
+  int64_t prompt_tokens_ = 0, cached_tokens_ = 0;
+  std::map<int, int64_t> generated_;  // tokens of each choice
 };
 
 /// `opening`: what the prompts end in (AnswerParts).

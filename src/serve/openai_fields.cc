@@ -7,6 +7,8 @@
 #include <set>
 #include <vector>
 
+#include "serve/http_text.h"
+
 namespace tern::serve {
 namespace {
 
@@ -44,7 +46,7 @@ constexpr Field kUser = Ignored("user", kJsonString, "states are kept apart by A
 #define TERN_ANSWER_FIELDS                                                                                   \
   Read("stream", kJsonBoolean, "answer in server-sent events"),                                              \
       Read("stream_options", kJsonObject, "{include_usage}: a last event with the count of tokens"),         \
-      Read("n", kJsonInteger, 1, 128, "how many answers"),                                                   \
+      Read("n", kJsonInteger, 1, kMaxChoices, "how many answers"),                                           \
       Read("seed", kJsonInteger, "the same seed, the same answer; answer i is drawn with seed + i"),         \
       Read("stop", kJsonString | kJsonArray, "a text, or several, that end the answer; not shown"),          \
       Read("temperature", kJsonNumber, 0, 2, "0: always the most probable token; 1 when absent"),            \
@@ -343,8 +345,8 @@ ApiResult<ordered_json> CheckFields(ordered_json object, std::span<const Field> 
 }
 
 ApiResult<ordered_json> ReadRequest(const HttpRequest& request, std::span<const Field> fields) {
-  const std::string_view type = request.Header("content-type");
-  if (!type.empty() && type.find("json") == std::string_view::npos) {
+  const std::string type = LowerAscii(request.Header("content-type"));  // media types ignore case
+  if (!type.empty() && type.find("json") == std::string::npos) {
     ApiError error = BadRequest("", "the body must be JSON: send it with Content-Type: application/json");
     error.status = 415;
     return error;

@@ -44,6 +44,9 @@ struct Field {
   bool own = false;  ///< not in OpenAI's interface
 };
 
+/// The most that a request's n may be, whatever the engine would take.
+inline constexpr int kMaxChoices = 128;
+
 std::span<const Field> ChatFields();
 std::span<const Field> CompletionFields();
 std::span<const Field> EmbeddingFields();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <random>
@@ -172,6 +173,16 @@ ApiResult<std::string> ReadContent(const ordered_json& content, const std::strin
   return text;
 }
 
+/// OpenAI's are the text of an object; some clients send the object.
+ApiResult<std::string> ReadArguments(const ordered_json& function, const std::string& where) {
+  const auto arguments = function.find("arguments");
+  if (arguments == function.end() || arguments->is_null()) return std::string();
+  if (arguments->is_string()) return arguments->get<std::string>();
+  if (arguments->is_object()) return arguments->dump();
+  const std::string name = where + "function.arguments";
+  return BadRequest(name, name + " must be a string of JSON or an object");
+}
+
 ApiResult<std::vector<ToolCall>> ReadCalls(const ordered_json& message, const std::string& where) {
   std::vector<ToolCall> calls;
   const auto list = message.find("tool_calls");
@@ -181,7 +192,9 @@ ApiResult<std::vector<ToolCall>> ReadCalls(const ordered_json& message, const st
     if (!function.is_object() || Text(function, "name").empty()) {
       return BadRequest(where + "tool_calls", where + "tool_calls: each needs a function with a name");
     }
-    calls.push_back({Text(entry, "id"), Text(function, "name"), Text(function, "arguments")});
+    TERN_ASSIGN_OR_RETURN(std::string arguments,
+                          ReadArguments(function, fmt::format("{}tool_calls[{}].", where, calls.size())));
+    calls.push_back({Text(entry, "id"), Text(function, "name"), std::move(arguments)});
   }
   return calls;
 }
@@ -216,6 +229,13 @@ bool IsFunctionName(const std::string& name) {
   return !name.empty() && name.size() <= 64 && name.find_first_not_of(kLetters) == std::string::npos;
 }
 
+/// Whether a schema's type allows objects: it does not say, or is "object", or a list that holds it.
+bool MayBeObject(const ordered_json& schema) {
+  const auto type = schema.find("type");
+  if (type == schema.end() || *type == "object") return true;
+  return type->is_array() && std::find(type->begin(), type->end(), "object") != type->end();
+}
+
 ApiResult<std::vector<ChatTool>> ReadTools(const ordered_json& body) {
   std::vector<ChatTool> tools;
   const auto list = body.find("tools");
@@ -238,6 +258,10 @@ ApiResult<std::vector<ChatTool>> ReadTools(const ordered_json& body) {
       if (!function["parameters"].is_object()) {
         return BadRequest(where + ".function.parameters",
                           where + ".function.parameters must be a JSON Schema");
+      }
+      if (!MayBeObject(function["parameters"])) {
+        return BadRequest(where + ".function.parameters",
+                          where + ".function.parameters: its type must be object, as arguments are one");
       }
       tool.parameters = function["parameters"].dump();
     }

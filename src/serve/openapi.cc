@@ -1,5 +1,6 @@
 #include "serve/openapi.h"
 
+#include <algorithm>
 #include <span>
 #include <string>
 
@@ -165,12 +166,12 @@ ordered_json ErrorSchema() {
 }
 
 Task<void> ShowOpenApi(ServiceContext& context, Exchange& exchange) {
-  co_await SendJson(exchange, OpenApiDocument(context.version));
+  co_await SendJson(exchange, OpenApiDocument(context.version, std::min(context.max_batch, kMaxChoices)));
 }
 
 }  // namespace
 
-ordered_json OpenApiDocument(const std::string& version) {
+ordered_json OpenApiDocument(const std::string& version, int max_choices) {
   ordered_json document;
   document["openapi"] = "3.1.0";
   document["info"] = {{"title", "Tern"}, {"version", version}};
@@ -180,6 +181,8 @@ ordered_json OpenApiDocument(const std::string& version) {
     if (operation.body == nullptr) continue;
     document["components"]["schemas"][operation.body] = BodySchema(operation.fields());
   }
+  for (const char* body : {"ChatRequest", "CompletionRequest"})
+    document["components"]["schemas"][body]["properties"]["n"]["maximum"] = max_choices;
   document["components"]["schemas"]["Message"] = BodySchema(MessageFields());
   document["components"]["schemas"]["ChatRequest"]["properties"]["messages"]["items"] = Reference("Message");
   document["components"]["schemas"]["Error"] = ErrorSchema();

@@ -9,7 +9,8 @@
 namespace tern::serve {
 
 /// An OpenAPI 3.1 document.
-nlohmann::ordered_json OpenApiDocument(const std::string& version);
+/// `max_choices`: the most answers that a request may ask for.
+nlohmann::ordered_json OpenApiDocument(const std::string& version, int max_choices);
 
 Route OpenApiRoute(const std::shared_ptr<ServiceContext>& context);
 

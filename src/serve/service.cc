@@ -28,6 +28,29 @@ std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
   return routes;
 }
 
+namespace {
+
+/// What clients have to take their last event in.
+constexpr std::chrono::milliseconds kLastWords{1000};
+
+/// Every answer that runs ends as cancelled, and no other is begun.
+void StopEngines(const ModelHost& host) {
+  for (const ModelEntry& entry : host.List()) {
+    if (entry.served) entry.served->engine().Drain(std::chrono::steady_clock::now());
+  }
+}
+
+}  // namespace
+
+void StopService(ServiceContext& context, HttpServer& server, std::chrono::milliseconds grace) {
+  context.stopping = true;
+  const bool ended = server.Drain(grace);
+  // The engines before the connections: who is cut off first never hears why.
+  if (!ended) StopEngines(context.host);
+  server.Stop(kLastWords);
+  StopService(context);
+}
+
 void StopService(ServiceContext& context) {
   context.stopping = true;
   context.loading.Join();

@@ -17,8 +17,9 @@ namespace tern::serve {
 /// What all handlers share. Thread-safe.
 struct ServiceContext {
   ServiceContext(std::vector<ModelSource> sources, ModelLoader load, HostOptions options)
-      : host(std::move(sources), std::move(load), std::move(options)) {}
+      : max_batch(options.engine.max_batch), host(std::move(sources), std::move(load), std::move(options)) {}
 
+  const int max_batch;  ///< of every model's engine
   ModelHost host;
   Aside preparing;  ///< requests that take long to prepare, states that are written
   Aside loading;    ///< models
@@ -38,5 +39,8 @@ std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
 
 /// The end, after the server has stopped: cancels what still runs, writes states out.
 void StopService(ServiceContext& context);
+/// The whole end: running answers may end until `grace` has passed; those that do not are cancelled and their
+/// clients told so (`stopping`), for which they have a second. Then server and service are stopped.
+void StopService(ServiceContext& context, HttpServer& server, std::chrono::milliseconds grace);
 
 }  // namespace tern::serve

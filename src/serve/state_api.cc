@@ -20,7 +20,6 @@ namespace tern::serve {
 namespace {
 
 using nlohmann::ordered_json;  // schemas mean the order of their properties
-using nlohmann::ordered_json;
 
 ordered_json DescribeState(const StateInfo& info, const std::string& model) {
   ordered_json description;
@@ -52,10 +51,7 @@ ApiResult<FoundState> FindState(const ModelHost& host, const HttpRequest& reques
     if (info.ok()) return FoundState{entry.served, *info};
     if (info.status().code() != StatusCode::kNotFound) return ToApiError(info.status());
   }
-  ApiError error = BadRequest("id", "there is no such state");
-  error.status = 404;
-  error.code = "state_not_found";
-  return error;
+  return StateError(NotFound("among all models"), "id");
 }
 
 ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& host) {
@@ -74,7 +70,7 @@ ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& 
 ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   ordered_json description = DescribeState(found.info, found.model->name());
   description["token_count"] = found.info.tokens;
   description["tokens"] = (*place)->tokens;
@@ -85,7 +81,7 @@ ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& h
 ApiResult<ordered_json> DeleteState(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   const Status deleted = found.model->cache().Delete(request.owner, found.info.id);
-  if (!deleted.ok()) return ToApiError(deleted);
+  if (!deleted.ok()) return StateError(deleted, "id");
   return ordered_json{{"id", found.info.id}, {"object", "state.deleted"}, {"deleted", true}};
 }
 
@@ -102,12 +98,19 @@ ApiResult<ordered_json> SaveAs(const FoundState& parent, const std::string& owne
   return DescribeState(*saved, parent.model->name());
 }
 
+/// The note of a state that is made of another one: the one that was asked for, else the other's. A session
+/// has one state, which the session's next answer takes away, so a copy must not pass for it.
+std::string CopyNote(const ordered_json& body, const StateInfo& parent) {
+  const std::string note = body.value("note", parent.note);
+  return IsSessionNote(note) ? "from " + note : note;
+}
+
 ApiResult<ordered_json> ForkState(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadOptionalBody(request, ForkFields()));
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
-  if (!place.ok()) return ToApiError(place.status());
-  return SaveAs(found, request.owner, *place, body.value("note", found.info.note));
+  if (!place.ok()) return StateError(place.status(), "id");
+  return SaveAs(found, request.owner, *place, CopyNote(body, found.info));
 }
 
 // ---- A state as a file
@@ -132,7 +135,7 @@ Result<std::string> StateFile(const ServedModel& model, const KeptState& place, 
 ApiResult<std::string> DownloadBytes(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   auto bytes = StateFile(*found.model, **place, found.info.note);
   if (!bytes.ok()) return ToApiError(bytes.status());
   return *std::move(bytes);
@@ -189,6 +192,10 @@ ApiResult<std::vector<int32_t>> NewStateTokens(const ordered_json& body, const S
 ApiResult<ReadingJob> PrepareNewState(const HttpRequest& request, const ModelHost& host) {
   TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, NewStateFields()));
   ReadingJob job;
+  job.note = body.value("note", "");
+  if (IsSessionNote(job.note)) {
+    return BadRequest("note", "note: what begins like this is the state of a session (X-Session)");
+  }
   TERN_ASSIGN_OR_RETURN(job.parent.model, host.Find(body.value("model", "")));
   TERN_ASSIGN_OR_RETURN(const StartingPlace start,
                         FindPlace(*job.parent.model, request.owner, body.value("state", ""), /*session=*/""));
@@ -196,7 +203,6 @@ ApiResult<ReadingJob> PrepareNewState(const HttpRequest& request, const ModelHos
   TERN_ASSIGN_OR_RETURN(auto tokens, NewStateTokens(body, *job.parent.model, start.place.get()));
   job.request = ReadOnly(request.owner, std::move(tokens));
   job.request.from = start.place;
-  job.note = body.value("note", "");
   return job;
 }
 
@@ -209,19 +215,20 @@ ApiResult<ReadingJob> PrepareRollback(const HttpRequest& request, const ModelHos
     return BadRequest("tokens", fmt::format("tokens: this state has read only {}", job.parent.info.tokens));
   }
   auto place = job.parent.model->cache().Fetch(request.owner, job.parent.info.id);
-  if (!place.ok()) return ToApiError(place.status());
+  if (!place.ok()) return StateError(place.status(), "id");
   const auto& tokens = (*place)->tokens;
   job.request = ReadOnly(request.owner, {tokens.begin(), tokens.begin() + count});
-  job.note = body.value("note", job.parent.info.note);
+  job.note = CopyNote(body, job.parent.info);
   return job;
 }
 
 /// Where reading ended, or why it did not.
-Task<ApiResult<std::shared_ptr<const KeptState>>> ReadPlace(Exchange& exchange, const FoundState& parent,
+Task<ApiResult<std::shared_ptr<const KeptState>>> ReadPlace(const ServiceContext& context,
+                                                            Exchange& exchange, const FoundState& parent,
                                                             EngineRequest request) {
   const auto stream = std::make_shared<AnswerStream>(exchange.executor());
   auto ticket = parent.model->engine().Submit(std::move(request), stream->Listener(0, 0));
-  if (!ticket.ok()) co_return ToApiError(ticket.status());
+  if (!ticket.ok()) co_return context.stopping ? Stopping() : ToApiError(ticket.status());
   exchange.OnGone([model = parent.model, id = *ticket] { model->engine().Cancel(id); });
   for (;;) {
     const AnswerEvents news = co_await stream->Next();
@@ -240,7 +247,7 @@ Task<void> ReadAndSave(ServiceContext& context, Exchange& exchange,
   co_await context.preparing.Run(exchange.executor(), std::move(work));
   if (!job->ok()) co_return co_await SendError(exchange, job->status());
   ReadingJob& ready = **job;
-  auto place = co_await ReadPlace(exchange, ready.parent, std::move(ready.request));
+  auto place = co_await ReadPlace(context, exchange, ready.parent, std::move(ready.request));
   if (exchange.gone()) co_return;
   if (!place.ok()) co_return co_await SendError(exchange, place.status());
   co_await Answer(context, exchange, /*aside=*/true, [&](const HttpRequest& request) {

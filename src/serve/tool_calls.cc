@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "base/random.h"
@@ -14,6 +15,16 @@ namespace {
 
 using nlohmann::ordered_json;
 
+template <size_t N>
+bool IsAmong(const std::string_view (&words)[N], std::string_view word) {
+  return std::find(std::begin(words), std::end(words), word) != std::end(words);
+}
+
+/// Keywords whose values are any JSON, not schemas; and those whose names are the client's, not keywords.
+constexpr std::string_view kDataKeywords[] = {"enum", "const", "default", "examples"};
+constexpr std::string_view kNamingKeywords[] = {"properties", "patternProperties", "dependentSchemas", "$defs",
+                                                "definitions"};
+
 /// Pointers within a function's own schema still fit where it stands now.
 void MoveReferences(ordered_json* schema, const std::string& to) {
   if (schema->is_array()) {
@@ -21,7 +32,10 @@ void MoveReferences(ordered_json* schema, const std::string& to) {
   }
   if (!schema->is_object()) return;
   for (auto& [key, value] : schema->items()) {
-    if (key == "$ref" && value.is_string() && value.get_ref<const std::string&>().starts_with("#")) {
+    if (IsAmong(kDataKeywords, key)) continue;
+    if (IsAmong(kNamingKeywords, key) && value.is_object()) {
+      for (auto& entry : value) MoveReferences(&entry, to);
+    } else if (key == "$ref" && value.is_string() && value.get_ref<const std::string&>().starts_with("#")) {
       value = "#" + to + value.get<std::string>().substr(1);
     } else {
       MoveReferences(&value, to);
@@ -32,7 +46,8 @@ void MoveReferences(ordered_json* schema, const std::string& to) {
 ordered_json CallSchema(const ChatTool& tool, const std::string& pointer) {
   auto parameters = ordered_json::parse(tool.parameters.empty() ? R"({"type": "object", "properties": {}})"
                                                                 : tool.parameters);
-  if (!parameters.contains("type") && !parameters.contains("$ref")) parameters["type"] = "object";
+  // Arguments are an object, whatever else the schema would allow.
+  if (!parameters.contains("$ref") || parameters.contains("type")) parameters["type"] = "object";
   MoveReferences(&parameters, pointer + "/properties/arguments");
   ordered_json schema;
   schema["type"] = "object";
@@ -165,6 +180,13 @@ void ToolCallReader::Advance(bool last, Found* found) {
         TakeArguments(found);
         if (state_ == State::kArguments) return;
         break;
+      case State::kAfter:
+        if (!TryAfter(last)) return;
+        break;
+      case State::kMembers:
+        if (pending_.empty()) return;
+        TakeMembers();
+        break;
       case State::kBetween:
         if (!TryBetween(last)) return;
         break;
@@ -196,10 +218,11 @@ bool ToolCallReader::TryOpening(bool last, Found* found) {
   return true;
 }
 
-void ToolCallReader::TakeArguments(Found* found) {
+/// How far the object goes that is `depth_` brackets deep where `pending_` begins.
+size_t ToolCallReader::ScanObject(bool* closed) {
   size_t end = 0;
-  bool closed = false;
-  for (; end < pending_.size() && !closed; ++end) {
+  *closed = false;
+  for (; end < pending_.size() && !*closed; ++end) {
     const char c = pending_[end];
     if (in_string_) {
       in_string_ = escaped_ || c != '"';
@@ -209,15 +232,39 @@ void ToolCallReader::TakeArguments(Found* found) {
     } else if (c == '{' || c == '[') {
       ++depth_;
     } else if (c == '}' || c == ']') {
-      closed = --depth_ == 0;
+      *closed = --depth_ == 0;
     }
   }
+  return end;
+}
+
+void ToolCallReader::TakeArguments(Found* found) {
+  bool closed = false;
+  const size_t end = ScanObject(&closed);
   if (end > 0) {
     const size_t index = calls_ - 1;
     if (found->calls.empty() || found->calls.back().index != index) found->calls.push_back({.index = index});
     found->calls.back().arguments += pending_.substr(0, end);
   }
   pending_.erase(0, end);
+  if (closed) state_ = State::kAfter;
+}
+
+/// False: more must come. Whether the call has members beside its name and its arguments: an id, say.
+bool ToolCallReader::TryAfter(bool last) {
+  Scanner scanner(pending_);
+  Scanner::Outcome outcome = scanner.Take(",");
+  if (outcome == Scanner::kYes) outcome = scanner.Take("\"");
+  if (outcome == Scanner::kMore && !last) return false;
+  state_ = outcome == Scanner::kYes ? State::kMembers : State::kBetween;
+  depth_ = 1;  // the call's own bracket is open
+  return true;
+}
+
+/// Drops the further members, up to the bracket that closes the call.
+void ToolCallReader::TakeMembers() {
+  bool closed = false;
+  pending_.erase(0, ScanObject(&closed));
   if (closed) state_ = State::kBetween;
 }
 

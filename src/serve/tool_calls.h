@@ -24,8 +24,8 @@ struct ToolCallDelta {
 
 /// Tells calls from text while an answer grows. A call is a JSON object with a known function's "name" and,
 /// after it, "arguments" (or "parameters"), at the very beginning of the answer; alone, in an array, in a
-/// fenced block or between <tool_call> marks. Arguments are handed out as they come. Whatever turns out to be
-/// no call is text. Not thread-safe.
+/// fenced block or between <tool_call> marks. Arguments are handed out as they come; members after them are
+/// passed over. Whatever turns out to be no call is text. Not thread-safe.
 class ToolCallReader {
  public:
   /// `id_seed`: ids of calls are made from it ("call_…").
@@ -43,13 +43,18 @@ class ToolCallReader {
   enum class State {
     kOpening,    ///< nothing is decided yet: all waits
     kArguments,  ///< within the arguments of a call
-    kBetween,    ///< after them: what closes the call, or another call
+    kAfter,      ///< after them: further members of the call, or none
+    kMembers,    ///< within those
+    kBetween,    ///< after the call: what closes what it stands in, or another call
     kText,       ///< it is text from here on
   };
 
   void Advance(bool last, Found* found);
   bool TryOpening(bool last, Found* found);
+  size_t ScanObject(bool* closed);
   void TakeArguments(Found* found);
+  bool TryAfter(bool last);
+  void TakeMembers();
   bool TryBetween(bool last);
   std::string NewId() const;
 
@@ -58,7 +63,7 @@ class ToolCallReader {
   State state_ = State::kOpening;
   std::string pending_;
   size_t calls_ = 0;
-  // Within arguments:
+  // Within arguments and further members:
   int depth_ = 0;
   bool in_string_ = false, escaped_ = false;
 };

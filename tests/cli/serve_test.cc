@@ -105,6 +105,22 @@ TEST_F(Serve, ARunningStreamMayEndWithinTheGrace) {
   EXPECT_EQ(process.Finish().code, 0);
 }
 
+TEST_F(Serve, AnAnswerThatTheGraceIsTooShortForEndsWithAnError) {
+  Process process(Words({"--grace", "0"}));
+  const int port = PortOf(process);
+  const int stream = Connect(port), whole = Connect(port);
+  Send(stream, "POST", "/v1/completions", kEndless);
+  const std::string begun = ReadUntil(stream, "data: ");
+  Send(whole, "POST", "/v1/completions", R"({"prompt":"Once","max_tokens":1000000})");
+  ::usleep(200'000);  // until it is read, which nothing tells
+  process.Signal(SIGTERM);
+  EXPECT_THAT(begun + ReadUntil(stream, ""), HasSubstr(R"("code":"stopping")"));
+  EXPECT_THAT(ReadUntil(whole, ""), ::testing::AllOf(HasSubstr(" 503 "), HasSubstr(R"("code":"stopping")")));
+  ::close(stream);
+  ::close(whole);
+  EXPECT_EQ(process.Finish().code, 0);
+}
+
 TEST_F(Serve, ASecondSignalEndsItAtOnce) {
   Process process(Words({"--grace", "600"}));
   const int fd = Connect(PortOf(process));

@@ -353,6 +353,17 @@ TEST(HttpStop, LetsAnswersEndAndClosesIdleConnections) {
   EXPECT_EQ(server->stats().connections, 0);
 }
 
+TEST(HttpStop, DrainingLeavesWhatTakesTooLongForLastWords) {
+  TestServer server;
+  Client client = server.Connect();
+  client.Send(TestServer::Get("/soon/1500"));
+  ASSERT_TRUE(server.waiting.Reaches(1));
+  EXPECT_FALSE(server->Drain(milliseconds(10)));
+  server->Stop(milliseconds(20'000));
+  EXPECT_EQ(client.Read().body, "done");
+  EXPECT_TRUE(server->Drain(milliseconds(0)));
+}
+
 TEST(HttpStop, EndsWhatTakesTooLong) {
   TestServer server;
   Client client = server.Connect();

@@ -70,6 +70,12 @@ TEST(ChatRequest, IsRefusedNamingTheField) {
       {R"("response_format":{"type":"json_object"},"grammar":"root ::= \"a\"")", "response_format"},
       {R"("tools":[{"type":"search"}])", "tools[0]"},
       {R"("tools":[{"type":"function","function":{"name":"a b"}}])", "tools[0].function.name"},
+      {R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":"array"}}}])",
+       "tools[0].function.parameters"},
+      {R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":["string","null"]}}}])",
+       "tools[0].function.parameters"},
+      {R"("tools":[{"type":"function","function":{"name":"f","parameters":{"type":5}}}])",
+       "tools[0].function.parameters"},
       {R"("tool_choice":"required")", "tool_choice"},
       {R"("tool_choice":{"type":"function","function":{"name":"f"}})", "tool_choice"},
       {R"("functions":[{"name":"f"}])", "functions"},
@@ -102,6 +108,8 @@ TEST(ChatRequest, ItsMessagesAreChecked) {
       {R"({"messages":[{"role":"user","content":5}]})", "messages[0].content"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]})",
        "messages[0].content[0]"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":[1]}}]}]})",
+       "messages[0].tool_calls[0].function.arguments"},
       {R"({"messages":[{"role":"assistant","tool_calls":[{"id":"a"}]}]})", "messages[0].tool_calls"},
   };
   for (const Refused& c : cases) {
@@ -150,6 +158,14 @@ TEST(ChatRequest, ReadsPartsToolsAndCalls) {
   EXPECT_EQ(read->messages[1].calls[0].arguments, R"({"a":1})");
   EXPECT_EQ(read->messages[2].role, ChatMessage::Role::kTool);
   EXPECT_EQ(read->tool_choice.kind, ToolChoice::Kind::kNamed);
+}
+
+TEST(ChatRequest, ArgumentsOfACallMayBeAnObject) {
+  const auto read = ReadChatRequest(Body(R"({"messages":[{"role":"assistant","tool_calls":[
+      {"function":{"name":"f","arguments":{"b":"x","a":1}}},{"function":{"name":"g"}}]}]})"));
+  ASSERT_TRUE(read.ok()) << read.status().message;
+  EXPECT_EQ(read->messages[0].calls[0].arguments, R"({"b":"x","a":1})");
+  EXPECT_EQ(read->messages[0].calls[1].arguments, "");
 }
 
 TEST(CompletionRequest, RefusesWhatItCannotDo) {
@@ -221,6 +237,10 @@ TEST(Body, MustSayItIsJson) {
   HttpRequest form = Body(Chat(""));
   form.headers = {{"content-type", "application/x-www-form-urlencoded"}};
   EXPECT_EQ(ReadChatRequest(form).status().status, 415);
+  for (const char* type : {"application/JSON; charset=utf-8", "Application/vnd.api+Json"}) {
+    form.headers = {{"content-type", type}};
+    EXPECT_TRUE(ReadChatRequest(form).ok()) << type;
+  }
   form.headers.clear();
   EXPECT_TRUE(ReadChatRequest(form).ok());
 }
@@ -386,6 +406,21 @@ TEST(ToolCalls, AreFoundHoweverTheyAreWrapped) {
   }
 }
 
+TEST(ToolCalls, FurtherMembersOfACallAreNoText) {
+  Random random(12);
+  const std::string call = R"({"name": "add", "arguments": {"a": 1}, "id": "}\"", "more": [{"b": {}}]})";
+  for (const std::string& answer : {call, "[" + call + ", " + call + "]", call + "\n" + call}) {
+    SCOPED_TRACE(answer);
+    for (int round = 0; round < 20; ++round) {
+      const Calls found = ReadCalls(answer, &random);
+      ASSERT_EQ(found.calls.size(), answer == call ? 1u : 2u);
+      for (const ToolCall& one : found.calls) EXPECT_EQ(one.arguments, R"({"a": 1})");
+      EXPECT_EQ(found.text, "");
+    }
+  }
+  EXPECT_EQ(ReadCalls(R"({"name":"now","arguments":{}} Done.)", &random).text, "Done.");
+}
+
 TEST(ToolCalls, SeveralOfThem) {
   Random random(10);
   for (const char* answer :
@@ -412,6 +447,27 @@ TEST(ToolCalls, WhatIsNoCallIsText) {
   }
 }
 
+TEST(ToolCalls, ArgumentsAreAnObjectWhereTheirSchemaAllowsMore) {
+  const auto schema = ToolCallSchema({{"add", "", R"({"type":["object","null"],"properties":{}})"}}, "");
+  EXPECT_THAT(schema, HasSubstr(R"("arguments":{"type":"object",)"));
+}
+
+TEST(ToolCalls, ReferencesMoveWithTheirSchemaButDataStaysAsItIs) {
+  const auto schema = ToolCallSchema(
+      {{"add", "", R"({"properties":{
+          "a":{"enum":[{"$ref":"#/x"}],"const":{"$ref":"#/x"},"default":{"$ref":"#/x"},"examples":[{"$ref":"#/x"}]},
+          "enum":{"$ref":"#/$defs/n"},"default":{"items":{"$ref":"#/$defs/n"}}},"$defs":{"n":{}}})"}},
+      "");
+  const auto parsed = nlohmann::json::parse(schema);
+  const auto& properties = parsed["properties"]["arguments"]["properties"];
+  EXPECT_EQ(properties["a"]["enum"][0]["$ref"], "#/x");
+  EXPECT_EQ(properties["a"]["const"]["$ref"], "#/x");
+  EXPECT_EQ(properties["a"]["default"]["$ref"], "#/x");
+  EXPECT_EQ(properties["a"]["examples"][0]["$ref"], "#/x");
+  EXPECT_EQ(properties["enum"]["$ref"], "#/properties/arguments/$defs/n");
+  EXPECT_EQ(properties["default"]["items"]["$ref"], "#/properties/arguments/$defs/n");
+}
+
 TEST(ToolCalls, TheirSchemaAllowsCallsAndNothingElse) {
   const std::vector<ChatTool> tools = {
       {"add", "",
@@ -435,10 +491,11 @@ TEST(ToolCalls, TheirSchemaAllowsCallsAndNothingElse) {
 // ---- The description
 
 TEST(OpenApi, DescribesEveryFieldOfTheTables) {
-  const auto document = OpenApiDocument("1");
+  const auto document = OpenApiDocument("1", 64);
   const auto& chat = document["components"]["schemas"]["ChatRequest"]["properties"];
   for (const Field& field : ChatFields()) EXPECT_TRUE(chat.contains(field.name)) << field.name;
   EXPECT_EQ(chat["temperature"]["maximum"], 2);
+  EXPECT_EQ(chat["n"]["maximum"], 64);
   EXPECT_EQ(chat["functions"]["deprecated"], true);
   for (const auto& [path, operations] : document["paths"].items()) {
     for (const auto& [method, operation] : operations.items())

@@ -1,6 +1,9 @@
 // The whole service, in this process, over a tiny random model.
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include "base/file.h"
@@ -223,11 +226,52 @@ TEST(Service, ErrorsHaveOpenAisShape) {
   EXPECT_EQ(error["status"], 404);
   EXPECT_EQ(error["code"], "model_not_found");
   EXPECT_EQ(error["param"], "model");
+  for (const char* path : {"/v1/models/none/load", "/v1/models/none/unload"})
+    EXPECT_EQ(service.Fail("POST", path)["code"], "model_not_found");
   EXPECT_EQ(service.Fail("GET", "/v1/models/none")["status"], 404);
   EXPECT_EQ(service.Fail("POST", kCompletions, {{"prompt", {70000}}})["param"], "prompt");
   EXPECT_EQ(service.Fail("POST", kCompletions, {{"logit_bias", {{"300", 1}}}})["status"], 400);
-  EXPECT_EQ(service.Fail("POST", kCompletions, {{"state", "st_unknown"}})["status"], 404);
+  const json state = service.Fail("POST", kCompletions, {{"state", "st_unknown"}});
+  EXPECT_EQ(state["status"], 404);
+  EXPECT_EQ(state["code"], "state_not_found");
+  EXPECT_EQ(state["param"], "state");
   EXPECT_EQ(service.Raw("POST", kChat, "{").status, 400);
+}
+
+TEST(Service, ErrorsThatTheModelDecidesNameTheirField) {
+  const Service service({.engine = {.max_batch = 2}});
+  EXPECT_EQ(service.Fail("POST", kCompletions, {{"prompt", "a"}, {"n", 3}})["param"], "n");
+  EXPECT_EQ(service.Fail("POST", kCompletions, {{"logit_bias", {{"256", 5}}}})["param"], "logit_bias");
+  const json kept = service.Post("/v1/states", {{"prompt", "Hello"}});
+  const json request = {{"state", kept["id"]}, {"prompt", "!"}, {"echo", true}, {"logprobs", 1}};
+  EXPECT_EQ(service.Fail("POST", kCompletions, request)["param"], "echo");
+  const json api = service.Ask("GET", "/openapi.json")["components"]["schemas"];
+  EXPECT_EQ(api["CompletionRequest"]["properties"]["n"]["maximum"], 2);
+}
+
+/// An error that is not the client's: it says nothing of the server's files.
+void ExpectServerFault(const json& error) {
+  EXPECT_EQ(error["status"], 500);
+  EXPECT_EQ(error["code"], "internal_error");
+  EXPECT_TRUE(error["param"].is_null());
+  EXPECT_THAT(error["message"].get<std::string>(), ::testing::Not(HasSubstr("/")));
+}
+
+TEST(Service, AModelFileThatHasGoneIsTheServersFault) {
+  std::atomic<bool> gone = false;
+  const Service service({.before_load = [&] {
+    return gone ? NotFound("cannot open '/models/tiny.pth'") : OkStatus();
+  }});
+  service.Post("/v1/models/tiny/unload", nullptr);
+  gone = true;
+  ExpectServerFault(service.Fail("POST", "/v1/models/tiny/load"));
+}
+
+TEST(Service, AFolderOfStatesThatHasGoneIsTheServersFault) {
+  const TempDir folder;
+  const Service service({.states = {.folder = folder.File("states")}});
+  std::filesystem::remove_all(folder.File("states"));
+  ExpectServerFault(service.Fail("POST", kCompletions, Prompt("Once", 4), "X-Session: talk\r\n"));
 }
 
 TEST(Service, ListsLoadsAndUnloadsModels) {
@@ -365,6 +409,26 @@ TEST(Service, ASessionRemembersItsConversation) {
             "state");
 }
 
+TEST(Service, CopiesOfASessionsStateBelongToNoSession) {
+  const Service service;
+  const std::string session = "X-Session: talk\r\n";
+  const size_t read = 4 + Text(service.Post(kCompletions, Prompt("Once", 6), session)).size();
+  const std::string held = service.Ask("GET", "/v1/states")["data"][0]["id"];
+  const std::string path = "/v1/states/" + held;
+  std::vector<std::string> copies;
+  for (const json& made : {service.Post(path + "/fork", nullptr),
+                           service.Post(path + "/fork", {{"note", "session: talk"}}),
+                           service.Post(path + "/rollback", {{"tokens", 4}})}) {
+    EXPECT_EQ(made["note"], "from session: talk");
+    copies.push_back(made["id"]);
+  }
+  // The session goes on where it stood itself, and takes away its own state alone.
+  EXPECT_EQ(service.Post(kCompletions, Prompt("!", 6), session)["usage"]["prompt_tokens"], read + 1);
+  EXPECT_EQ(service.Fail("GET", path)["status"], 404);
+  for (const std::string& copy : copies) service.Ask("GET", "/v1/states/" + copy);
+  EXPECT_EQ(service.Fail("POST", "/v1/states", {{"prompt", "a"}, {"note", "session: talk"}})["param"], "note");
+}
+
 TEST(Service, NothingOfOneKeyIsVisibleToAnother) {
   const Service service({.keys = {"key-of-anna", "key-of-bert"}});
   const std::string anna = "Authorization: Bearer key-of-anna\r\n",
@@ -467,6 +531,26 @@ TEST(Service, AClientThatGoesHasItsAnswerStopped) {
   whole.Abort();
   EXPECT_TRUE(Eventually(
       service, [](const EngineStats& stats) { return stats.writing == 0 && stats.cancelled == 4; }));
+}
+
+TEST(Service, TheLogHasTheTokensOfAnswersThatAreCut) {
+  std::mutex mutex;
+  std::string log;
+  Counter lines;
+  const Service service({.log = [&](std::string_view line) {
+    {
+      const std::lock_guard lock(mutex);
+      log = line;
+    }
+    lines.Add();
+  }});
+  Client client = service.Connect();
+  client.Send(StreamRequest(1'000'000));
+  ASSERT_TRUE(client.WaitForText("\"text\""));
+  client.Abort();
+  ASSERT_TRUE(lines.Reaches(1));
+  const std::lock_guard lock(mutex);
+  EXPECT_GT(std::stoi(json::parse(log).value("completion_tokens", "0")), 0) << log;
 }
 
 TEST(Service, AStreamThatTheServiceMustEndSaysSo) {

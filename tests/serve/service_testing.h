@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -54,6 +55,8 @@ struct ServiceOptions {
   std::vector<std::string> keys = {};
   std::vector<std::string> models = {"tiny"};
   std::chrono::milliseconds longest_silence{10'000};
+  serve::AccessLog log = {};
+  std::function<Status()> before_load = [] { return OkStatus(); };
 };
 
 class Service {
@@ -65,7 +68,9 @@ class Service {
     model_ = MakeModel(TinyModel(Generation::kRwkv7), dir);
     std::vector<serve::ModelSource> sources;
     for (const std::string& name : options.models) sources.push_back({name, "/models/" + name + ".pth"});
-    const auto load = [model = model_](const std::string&) -> Result<serve::ModelFiles> {
+    const auto load = [model = model_,
+                       before = options.before_load](const std::string&) -> Result<serve::ModelFiles> {
+      TERN_RETURN_IF_ERROR(before());
       return serve::ModelFiles{model, MakeByteTokenizer()};
     };
     context_ = std::make_shared<serve::ServiceContext>(
@@ -75,7 +80,7 @@ class Service {
     serve::HttpOptions http;
     http.port = 0;
     http.api_keys = options.keys;
-    auto server = serve::HttpServer::Start(http, serve::ServiceRoutes(context_), {});
+    auto server = serve::HttpServer::Start(http, serve::ServiceRoutes(context_), options.log);
     EXPECT_TRUE(server.ok()) << server.status().message();
     server_ = std::move(*server);
     context_->http_stats = [raw = server_.get()] { return raw->stats(); };
