@@ -44,19 +44,15 @@ class Runner {
  private:
   std::optional<ApiError> Submit() {
     stream_ = std::make_shared<AnswerStream>(exchange_.executor());
-    int first = 0;
-    for (size_t i = 0; i < job_.requests.size(); ++i) {
-      const int choices = job_.requests[i].choices;
-      auto ticket = job_.model->engine().Submit(std::move(job_.requests[i]),
-                                                stream_->Listener(static_cast<int>(i), first));
-      if (!ticket.ok()) {
-        Cancel();
-        return context_.stopping ? Stopping() : ToApiError(ticket.status());
-      }
-      tickets_.push_back(*ticket);
-      first += choices;
+    std::vector<EngineCall> calls;
+    for (EngineRequest& request : job_.requests) {
+      const int choices = request.choices;
+      calls.push_back({std::move(request), stream_->Listener(static_cast<int>(calls.size()), open_)});
       open_ += choices;
     }
+    auto tickets = job_.model->engine().SubmitAll(std::move(calls));
+    if (!tickets.ok()) return context_.stopping ? Stopping() : ToApiError(tickets.status());
+    tickets_ = std::move(*tickets);
     exchange_.OnGone([model = job_.model, tickets = tickets_, stream = stream_] {
       for (const Engine::Ticket ticket : tickets) model->engine().Cancel(ticket);
     });
