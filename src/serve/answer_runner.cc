@@ -80,20 +80,17 @@ class Runner {
     co_return std::nullopt;
   }
 
-  /// Gives the place a name, and takes the session's old one away.
+  /// Gives the place a name: a session's in place of its old one.
   Task<ApiResult<std::string>> Keep(std::shared_ptr<const KeptState> state) {
     const std::string& session = job_.session.name();
     std::optional<Result<StateInfo>> saved;
     std::function<void()> save = [&] {
       StateCache& cache = job_.model->cache();
-      const std::string parent = session.empty() ? job_.parent : std::string();
-      saved = cache.Save(job_.owner, state, parent, session.empty() ? std::string() : SessionNote(session));
-      if (saved->ok() && !session.empty() && !job_.parent.empty()) {
-        static_cast<void>(cache.Delete(job_.owner, job_.parent));  // the new one is newer: it counts
-      }
+      saved = session.empty() ? cache.Save(job_.owner, state, job_.parent, "")
+                              : cache.Replace(job_.owner, job_.parent, state, "", SessionNote(session));
     };
     co_await context_.preparing.Run(exchange_.executor(), std::move(save));
-    if (!saved->ok()) co_return ToApiError(saved->status(), "keep_state");
+    if (!saved->ok()) co_return ToApiError(saved->status(), session.empty() ? "keep_state" : "X-Session");
     co_return (*saved)->id;
   }
 

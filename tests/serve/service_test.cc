@@ -365,6 +365,26 @@ TEST(Service, ASessionRemembersItsConversation) {
             "state");
 }
 
+TEST(Service, ASessionNeedsRoomForOneState) {
+  const std::string session = "X-Session: talk\r\n";
+  json request = Say("One", 6);
+  request["template"] = "world";
+  uint64_t bytes = 0;
+  {
+    const Service roomy;
+    roomy.Post(kChat, request, session);
+    bytes = roomy.Ask("GET", "/v1/states")["data"][0]["bytes"].get<uint64_t>();
+  }
+  const Service service({.states = {.memory_bytes = bytes * 3 / 2}});
+  for (int i = 0; i < 4; ++i) service.Post(kChat, request, session);
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+  const json error = service.Fail("POST", kChat, request, "X-Session: another\r\n");
+  EXPECT_EQ(error["status"], 507);
+  EXPECT_EQ(error["param"], "X-Session");
+  request["keep_state"] = true;
+  EXPECT_EQ(service.Fail("POST", kChat, request)["param"], "keep_state");
+}
+
 TEST(Service, NothingOfOneKeyIsVisibleToAnother) {
   const Service service({.keys = {"key-of-anna", "key-of-bert"}});
   const std::string anna = "Authorization: Bearer key-of-anna\r\n",
