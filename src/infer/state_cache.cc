@@ -69,6 +69,7 @@ class Cache final : public StateCache {
   Result<StatePtr> Fetch(std::string_view owner, std::string_view id) override;
   Status Delete(std::string_view owner, std::string_view id) override;
   Status Flush() override;
+  void GiveUpMemory() override;
   StateCacheStats stats() const override;
 
  private:
@@ -339,6 +340,11 @@ void Cache::MakeRoomInMemory() {
   while (table_.memory_bytes() > options_.memory_bytes && !table_.in_memory().empty()) {
     LeaveMemory(*table_.in_memory().begin()->second);
   }
+}
+
+void Cache::GiveUpMemory() {
+  const Lock lock(mutex_);
+  while (!table_.in_memory().empty()) LeaveMemory(*table_.in_memory().begin()->second);
 }
 
 void Cache::LeaveMemory(StateEntry& entry) {

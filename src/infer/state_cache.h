@@ -95,6 +95,9 @@ class StateCache {
   /// Writes the states that are only in memory, the most recently used first, as many as the disk's budget
   /// allows. (Named ones are on disk already.)
   virtual Status Flush() = 0;
+  /// For a model that rests: all that can leaves memory. What is on disk is read from there again; unnamed
+  /// states that are not (Flush first) may be forgotten, named ones never are.
+  virtual void GiveUpMemory() = 0;
   virtual StateCacheStats stats() const = 0;
 };
 

@@ -326,6 +326,21 @@ TEST(StateCache, FlushWritesTheMostRecentOnesThatFit) {
   EXPECT_EQ(Found(*cache, "a", {1, 39, 39}), 3);
 }
 
+TEST(StateCache, GivesUpMemoryButNoNamedState) {
+  const TempDir dir;
+  for (const std::string& folder : {std::string(), dir.path()}) {
+    const auto cache = OpenCache({.folder = folder});
+    cache->Keep("a", MakeState({1, 2}));
+    const auto saved = cache->Save("a", MakeState({3, 4}), "", "");
+    ASSERT_TRUE(saved.ok() && cache->Flush().ok());
+    const uint64_t before = cache->stats().memory_bytes;
+    cache->GiveUpMemory();
+    EXPECT_EQ(cache->stats().memory_bytes, folder.empty() ? before / 2 : 0);
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("a", saved->id), {3, 4}));
+    EXPECT_EQ(Found(*cache, "a", {1, 2, 3}), folder.empty() ? 0 : 2);
+  }
+}
+
 TEST(StateCache, TheFolderForgetsUnnamedStatesForNamedOnesAndThenRefuses) {
   const TempDir dir;
   const StateCacheOptions options = {.memory_bytes = StateBytes(), .folder = dir.path(), .disk_bytes = 20000};

@@ -248,6 +248,39 @@ TEST(Service, ListsLoadsAndUnloadsModels) {
   EXPECT_EQ(service.Fail("POST", "/v1/models/three/load")["status"], 404);
 }
 
+TEST(Service, NamedStatesOutliveTheirModelsRest) {
+  const TempDir dir;
+  for (const std::string& folder : {std::string(), dir.path()}) {
+    Service service({.states = {.folder = folder}});
+    const json made = service.Post("/v1/states", {{"prompt", "Hello"}});
+    // A client that does not read its answer holds the model for a while.
+    const auto held = *service.context().host.Find("");
+    for (int i = 0; i < 2; ++i) {
+      service.Post("/v1/models/tiny/unload", nullptr);
+      EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 0u);
+      service.Post("/v1/models/tiny/load", nullptr);
+    }
+    EXPECT_NE(*service.context().host.Find(""), held);
+    EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+    EXPECT_EQ(service.Ask("GET", "/v1/states/" + made["id"].get<std::string>())["text"], "Hello");
+  }
+}
+
+TEST(Service, TwoNamesOfOneFileShareItsStates) {
+  const TempDir dir;
+  const Service service({.states = {.folder = dir.path()}, .models = {"one", "two"}});
+  const json made = service.Post("/v1/states", {{"prompt", "Hello"}, {"model", "two"}});
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+  json request = Prompt(" you", 3);
+  request["state"] = made["id"];
+  for (const char* name : {"one", "two"}) {
+    request["model"] = name;
+    EXPECT_EQ(service.Post(kCompletions, request)["model"], name);
+  }
+  service.Post("/v1/models/two/unload", nullptr);
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+}
+
 TEST(ModelHost, GivesEachModelAnEqualShareOfRoomForStates) {
   const TempDir files, folder;
   const auto model = MakeModel(TinyModel(Generation::kRwkv7), files);
