@@ -72,7 +72,8 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<const Tokeniz
     : loop_(std::make_unique<Loop>(std::move(model), std::move(tokenizer), std::move(cache), options)) {}
 Engine::~Engine() = default;
 
-Result<Engine::Ticket> Engine::Submit(EngineRequest request, std::shared_ptr<EngineListener> listener) {
+Result<std::shared_ptr<EngineTask>> Engine::NewTask(EngineRequest request,
+                                                    std::shared_ptr<EngineListener> listener) const {
   if (!listener) return InvalidArgument("a request needs a listener");
   TERN_RETURN_IF_ERROR(CheckRequest(request, model(), options()));
   auto task = std::make_shared<EngineTask>();
@@ -81,22 +82,58 @@ Result<Engine::Ticket> Engine::Submit(EngineRequest request, std::shared_ptr<Eng
   request.prompt = {};
   task->request = std::move(request);
   task->listener = std::move(listener);
+  return task;
+}
+
+Result<std::shared_ptr<EngineTask>> Engine::NewTask(const std::string& owner,
+                                                    const std::vector<int32_t>& tokens,
+                                                    std::function<void(EmbeddingResult)> done) const {
+  if (!done) return InvalidArgument("an embedding needs somebody to take it");
+  if (tokens.empty()) return InvalidArgument("a text to embed needs at least one token");
+  auto task = std::make_shared<EngineTask>();
+  task->request = {.owner = owner, .cache = false};
+  task->text = EmbeddingText(tokens, tokenizer());
+  task->pooled = static_cast<int64_t>(tokens.size());
+  for (const int32_t token : task->text) TERN_RETURN_IF_ERROR(CheckToken("token", token, model()));
+  task->embedded = std::move(done);
+  return task;
+}
+
+Result<Engine::Ticket> Engine::Submit(EngineRequest request, std::shared_ptr<EngineListener> listener) {
+  TERN_ASSIGN_OR_RETURN(auto task, NewTask(std::move(request), std::move(listener)));
   return loop_->Submit(std::move(task));
+}
+
+Result<std::vector<Engine::Ticket>> Engine::SubmitAll(std::vector<EngineCall> calls) {
+  EngineQueue::Tasks tasks;
+  for (EngineCall& call : calls) {
+    TERN_ASSIGN_OR_RETURN(auto task, NewTask(std::move(call.request), std::move(call.listener)));
+    if (!tasks.empty() && task->request.owner != tasks.front()->request.owner)
+      return InvalidArgument("the requests of a list need one owner");
+    tasks.push_back(std::move(task));
+  }
+  return loop_->SubmitAll(std::move(tasks));
 }
 
 void Engine::Cancel(Ticket ticket) { loop_->Cancel(ticket); }
 
 Result<Engine::Ticket> Engine::Embed(std::string owner, std::vector<int32_t> tokens,
                                      std::function<void(EmbeddingResult)> done) {
-  if (!done) return InvalidArgument("an embedding needs somebody to take it");
-  if (tokens.empty()) return InvalidArgument("a text to embed needs at least one token");
-  auto task = std::make_shared<EngineTask>();
-  task->request = {.owner = std::move(owner), .cache = false};
-  task->text = EmbeddingText(tokens, tokenizer());
-  task->pooled = static_cast<int64_t>(tokens.size());
-  for (const int32_t token : task->text) TERN_RETURN_IF_ERROR(CheckToken("token", token, model()));
-  task->embedded = std::move(done);
+  TERN_ASSIGN_OR_RETURN(auto task, NewTask(owner, tokens, std::move(done)));
   return loop_->Submit(std::move(task));
+}
+
+Result<std::vector<Engine::Ticket>> Engine::EmbedAll(
+    const std::string& owner, std::vector<std::vector<int32_t>> texts,
+    const std::function<void(size_t, EmbeddingResult)>& done) {
+  if (!done) return InvalidArgument("an embedding needs somebody to take it");
+  EngineQueue::Tasks tasks;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    auto tell = [done, i](EmbeddingResult result) { done(i, std::move(result)); };
+    TERN_ASSIGN_OR_RETURN(auto task, NewTask(owner, texts[i], std::move(tell)));
+    tasks.push_back(std::move(task));
+  }
+  return loop_->SubmitAll(std::move(tasks));
 }
 
 bool Engine::Drain(std::chrono::steady_clock::time_point deadline) { return loop_->Drain(deadline); }

@@ -63,6 +63,7 @@ struct AnswerEnd {
   StopReason reason = StopReason::kLength;
   int64_t generated = 0;
   std::shared_ptr<const KeptState> state = {};  ///< with keep_states: having read just what was shown
+  bool refused = false;  ///< it waited and had to give way to another owner's (status kUnavailable)
 };
 
 /// Hears of one request. Called on the engine's thread, in this order: OnPrompt, OnPiece…, and always one
@@ -76,16 +77,24 @@ class EngineListener {
   virtual void OnEnd(AnswerEnd end) = 0;
 };
 
+/// A request and who hears of it.
+struct EngineCall {
+  EngineRequest request = {};
+  std::shared_ptr<EngineListener> listener = {};
+};
+
 /// What a text means to the model, as one vector (docs/embeddings.md).
 struct EmbeddingResult {
   Status status = {};
   std::vector<float> vector = {};  ///< of length 1
   int64_t tokens = 0;
+  bool refused = false;  ///< as AnswerEnd's
 };
 
 struct EngineOptions {
   int max_batch = 64;   ///< answers that are written at once
-  int max_queue = 256;  ///< requests that wait beyond them; more are refused (kUnavailable)
+  /// Requests that wait beyond them, a list counting as one; more are refused (kUnavailable).
+  int max_queue = 256;
   int64_t prompt_chunk =
       64;  ///< tokens of prompts that one step reads at most: the time between two tokens of others
   int64_t snapshot_every = 1024;  ///< tokens of a prompt between places that are kept for others to begin at
@@ -97,6 +106,7 @@ struct EngineStats {
 
   int64_t waiting = 0, reading = 0,
           writing = 0;  ///< requests in the queue, prompts being read, answers being written
+  /// Each of a list counts; those that gave way to another owner's are among `requests` and `refused`.
   int64_t requests = 0, refused = 0, cancelled = 0, failed = 0;
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   int64_t steps = 0;        ///< forward passes
@@ -108,6 +118,8 @@ struct EngineStats {
   Histogram token_seconds = SecondsHistogram();        ///< between two tokens of an answer
   Histogram batch = Histogram({1, 2, 4, 8, 16, 32, 64, 128, 256});  ///< answers written by a pass
 };
+
+struct EngineTask;
 
 /// Thread-safe. Destroying it cancels what still runs (kCancelled, with status kUnavailable); not from a
 /// listener.
@@ -124,8 +136,12 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   /// Queues a request. Fails at once for tokens outside the vocabulary, options out of range, an empty text,
-  /// a place of another model, and kUnavailable when the queue is full or the engine is stopping.
+  /// a place of another model, and kUnavailable when the queue is full or the engine is stopping. One that
+  /// waits in a full queue may have to give way to another owner's later: it then ends as `refused`.
   Result<Ticket> Submit(EngineRequest request, std::shared_ptr<EngineListener> listener);
+  /// Queues a list, of one owner: it takes one place in the queue until all of it has been admitted, however
+  /// long it is. All are taken, or none.
+  Result<std::vector<Ticket>> SubmitAll(std::vector<EngineCall> calls);
   /// The answer ends with StopReason::kCancelled before the next step (with `keep_states` after it, so that
   /// the place has read all that was shown); its listener is still told. Unknown tickets are ignored (it may
   /// have ended already).
@@ -134,6 +150,9 @@ class Engine {
   /// Queues a text for its embedding; the callback is called on the engine's thread.
   Result<Ticket> Embed(std::string owner, std::vector<int32_t> tokens,
                        std::function<void(EmbeddingResult)> done);
+  /// Queues a list as SubmitAll does; the callback is told which of the texts it is.
+  Result<std::vector<Ticket>> EmbedAll(const std::string& owner, std::vector<std::vector<int32_t>> texts,
+                                       const std::function<void(size_t, EmbeddingResult)>& done);
 
   /// Takes no more requests, and waits until all have ended or `deadline` has passed; then cancels the rest.
   /// True when nothing had to be cancelled.
@@ -146,6 +165,10 @@ class Engine {
 
  private:
   class Loop;
+  Result<std::shared_ptr<EngineTask>> NewTask(EngineRequest request,
+                                              std::shared_ptr<EngineListener> listener) const;
+  Result<std::shared_ptr<EngineTask>> NewTask(const std::string& owner, const std::vector<int32_t>& tokens,
+                                              std::function<void(EmbeddingResult)> done) const;
   std::unique_ptr<Loop> loop_;
 };
 

@@ -27,6 +27,7 @@ bool AllFinite(std::span<const float> values) {
   return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
 }
 
+Status QueueIsFull() { return Unavailable("too many requests are waiting already"); }
 Status Stopping() { return Unavailable("the engine is stopping"); }
 
 }  // namespace
@@ -52,23 +53,43 @@ Engine::Loop::~Loop() {
 // --- any thread
 
 Result<Engine::Ticket> Engine::Loop::Submit(std::shared_ptr<EngineTask> task) {
-  Ticket ticket = 0;
+  EngineQueue::Tasks tasks;
+  tasks.push_back(std::move(task));
+  TERN_ASSIGN_OR_RETURN(const std::vector<Ticket> tickets, SubmitAll(std::move(tasks)));
+  return tickets.front();
+}
+
+Result<std::vector<Engine::Ticket>> Engine::Loop::SubmitAll(EngineQueue::Tasks tasks) {
+  std::vector<Ticket> tickets;
+  if (tasks.empty()) return tickets;
+  const auto count = static_cast<int64_t>(tasks.size());
+  const EngineRequest& first = tasks.front()->request;
   bool full = false;
+  size_t gave_way = 0;
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return Stopping();
     // A queue of none still takes what the batch has room for.
-    const bool room = waiting_.empty() && places_taken_ + task->request.choices <= options_.max_batch;
+    const bool room = waiting_.empty() && places_taken_ + first.choices <= options_.max_batch;
     full = !room && waiting_.size() >= static_cast<size_t>(options_.max_queue);
+    if (full) {
+      EngineQueue::Tasks others = waiting_.GiveWay(first.owner);
+      gave_way = others.size();
+      full = others.empty();
+      refused_.insert(refused_.end(), others.begin(), others.end());
+    }
     if (!full) {
-      ticket = task->ticket = ++last_ticket_;
-      waiting_.Push(std::move(task));
+      for (const auto& task : tasks) tickets.push_back(task->ticket = ++last_ticket_);
+      waiting_.Push(std::move(tasks));
     }
   }
-  meter_.Update([full](EngineStats& stats) { ++(full ? stats.refused : stats.requests); });
-  if (full) return Unavailable("too many requests are waiting already");
+  meter_.Update([&](EngineStats& stats) {
+    (full ? stats.refused : stats.requests) += count;
+    stats.refused += static_cast<int64_t>(gave_way);
+  });
+  if (full) return QueueIsFull();
   wake_.notify_one();
-  return ticket;
+  return tickets;
 }
 
 void Engine::Loop::Cancel(Ticket ticket) {
@@ -82,7 +103,9 @@ void Engine::Loop::Cancel(Ticket ticket) {
 bool Engine::Loop::Drain(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   stopping_ = true;
-  const auto idle = [this] { return waiting_.empty() && places_taken_ == 0 && !busy_; };
+  const auto idle = [this] {
+    return waiting_.empty() && refused_.empty() && places_taken_ == 0 && !busy_;
+  };
   if (idle_.wait_until(lock, deadline, idle)) return true;
   cancel_all_ = true;
   wake_.notify_one();
@@ -103,6 +126,7 @@ void Engine::Loop::Run() {
   while (WaitForWork()) {
     Status status;
     try {
+      EndRefused();
       CarryOutCancels();
       Admit();
       status = Pass();
@@ -120,7 +144,9 @@ bool Engine::Loop::WaitForWork() {
   std::unique_lock lock(mutex_);
   busy_ = false;
   if (places_taken_ == 0 && waiting_.empty()) idle_.notify_all();
-  wake_.wait(lock, [this] { return quit_ || !cancels_.empty() || !waiting_.empty() || places_taken_ > 0; });
+  wake_.wait(lock, [this] {
+    return quit_ || !cancels_.empty() || !waiting_.empty() || !refused_.empty() || places_taken_ > 0;
+  });
   busy_ = true;
   if (!cancel_all_) return true;
   if (quit_) return false;
@@ -170,9 +196,20 @@ bool Engine::Loop::CancelTask(Ticket ticket) {
   return found;
 }
 
+/// Who gave way to another owner hears what he would have heard had he come later.
+void Engine::Loop::EndRefused() {
+  EngineQueue::Tasks tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    tasks.swap(refused_);
+  }
+  for (const auto& task : tasks) EndChoices(*task, {.status = QueueIsFull(), .refused = true});
+}
+
 /// Ends what is in the batch, and when all is to be cancelled what waits as well.
 void Engine::Loop::EndAll(const Status& status) {
   const AnswerEnd end{.status = status, .reason = StopReason::kCancelled};
+  EndRefused();
   for (;;) {
     std::shared_ptr<EngineTask> task;
     {
@@ -442,10 +479,11 @@ void Engine::Loop::EndChoices(const EngineTask& task, const AnswerEnd& end) {
 }
 
 void Engine::Loop::EndChoice(const EngineTask& task, AnswerEnd end) {
-  if (!end.status.ok()) meter_.Update([](EngineStats& stats) { ++stats.failed; });
+  if (!end.status.ok() && !end.refused) meter_.Update([](EngineStats& stats) { ++stats.failed; });
   Tell(task, [&] {
     if (!task.embeds()) return task.listener->OnEnd(std::move(end));
-    task.embedded({.status = end.status.ok() ? Cancelled("the embedding was cancelled") : end.status});
+    task.embedded({.status = end.status.ok() ? Cancelled("the embedding was cancelled") : end.status,
+                   .refused = end.refused});
   });
 }
 

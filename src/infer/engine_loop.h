@@ -27,6 +27,7 @@ class Engine::Loop {
 
   // Any thread.
   Result<Ticket> Submit(std::shared_ptr<EngineTask> task);
+  Result<std::vector<Ticket>> SubmitAll(EngineQueue::Tasks tasks);
   void Cancel(Ticket ticket);
   bool Drain(std::chrono::steady_clock::time_point deadline);
   EngineStats stats() const;
@@ -52,6 +53,7 @@ class Engine::Loop {
   bool WaitForWork();
   void CarryOutCancels();
   bool CancelTask(Ticket ticket);
+  void EndRefused();
   void EndAll(const Status& status);
 
   void Admit();
@@ -92,6 +94,7 @@ class Engine::Loop {
   std::condition_variable wake_, idle_;
   // Under the mutex:
   EngineQueue waiting_;
+  EngineQueue::Tasks refused_;  ///< gave way to others; still to be told
   std::vector<Ticket> cancels_;
   Ticket last_ticket_ = 0;
   int places_taken_ = 0;     ///< of max_batch, by admitted requests: one for each choice

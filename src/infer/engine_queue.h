@@ -6,21 +6,28 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "infer/engine_task.h"
 
 namespace tern {
 
 /// In the order of arrival, but the owner who has the least in the batch comes first: nobody's flood keeps
-/// the others out. Not thread-safe.
+/// the others out. What was submitted together waits as one request. Not thread-safe.
 class EngineQueue {
  public:
-  void Push(std::shared_ptr<EngineTask> task) { waiting_.push_back(std::move(task)); }
+  using Tasks = std::deque<std::shared_ptr<EngineTask>>;
+
+  /// At least one; all of one owner, their tickets rising and above those that came before.
+  void Push(Tasks tasks) { waiting_.push_back(std::move(tasks)); }
   /// The next to be admitted (it stays in the queue), or null. `in_batch`: places of the batch by owner. It
   /// must be waited for even when it is large and a later one would fit: else it might never be its turn.
   std::shared_ptr<EngineTask> Next(const std::map<std::string, int>& in_batch) const;
-  /// Takes a request out; null when it is not here.
+  /// Takes one out; null when it is not here.
   std::shared_ptr<EngineTask> Remove(Engine::Ticket ticket);
+  /// Takes out what makes room for a request of `owner`: the newest of the owner who has the most waiting.
+  /// Nothing where `owner` would then have more than that one: the two would drive each other out by turns.
+  Tasks GiveWay(const std::string& owner);
 
   size_t size() const { return waiting_.size(); }
   bool empty() const { return waiting_.empty(); }
@@ -28,7 +35,7 @@ class EngineQueue {
   std::shared_ptr<EngineTask> PopFront();
 
  private:
-  std::deque<std::shared_ptr<EngineTask>> waiting_;
+  std::deque<Tasks> waiting_;  // none of them empty
 };
 
 }  // namespace tern

@@ -62,11 +62,14 @@ class Cache final : public StateCache {
   void Keep(std::string_view owner, StatePtr state) override;
   Result<StateInfo> Save(std::string_view owner, StatePtr state, std::string parent,
                          std::string note) override;
+  Result<StateInfo> Replace(std::string_view owner, std::string_view id, StatePtr state, std::string parent,
+                            std::string note) override;
   std::vector<StateInfo> List(std::string_view owner) override;
   Result<StateInfo> Info(std::string_view owner, std::string_view id) override;
   Result<StatePtr> Fetch(std::string_view owner, std::string_view id) override;
   Status Delete(std::string_view owner, std::string_view id) override;
   Status Flush() override;
+  void GiveUpMemory() override;
   StateCacheStats stats() const override;
 
  private:
@@ -78,7 +81,9 @@ class Cache final : public StateCache {
   StateInfo Describe(const StateEntry& entry) const;
 
   // These take the mutex.
-  Result<uint64_t> WriteNamed(StateRecord& record, const KeptState& state);
+  Result<StateInfo> SaveFor(std::string_view owner, std::string_view old, StatePtr state, std::string parent,
+                            std::string note);
+  Result<uint64_t> WriteNamed(StateRecord& record, const KeptState& state, std::string_view old);
   Result<bool> WriteOut(const std::string& id);
   void WriteQueued();
   Status SaveUses();
@@ -88,6 +93,7 @@ class Cache final : public StateCache {
   void LoseDamaged(Lock& lock, const StateRecord& record, const Status& why);
   void ForgetUnnamed(StateEntry& entry);
   Status CheckRoomInMemory(const StatePtr& state) const;
+  Status CheckRoomInMemory(const StatePtr& state, StateEntry* old);
   void MakeRoomInMemory();
   void LeaveMemory(StateEntry& entry);
   bool MakeRoomOnDisk(uint64_t bytes, int64_t before, std::vector<std::string>* doomed);
@@ -100,6 +106,7 @@ class Cache final : public StateCache {
   const int64_t vocab_;
   const std::unique_ptr<StateStore> store_;  ///< null: memory only
 
+  std::mutex deleting_;  ///< held by Delete and Replace, so that what makes room is not deleted meanwhile
   mutable std::mutex mutex_;  ///< never held while waiting for the disk
   StateTable table_;
   StateCacheStats stats_;
@@ -172,6 +179,28 @@ void Cache::Keep(std::string_view owner, StatePtr state) {
 }
 
 Result<StateInfo> Cache::Save(std::string_view owner, StatePtr state, std::string parent, std::string note) {
+  return SaveFor(owner, /*old=*/"", std::move(state), std::move(parent), std::move(note));
+}
+
+Result<StateInfo> Cache::Replace(std::string_view owner, std::string_view id, StatePtr state,
+                                 std::string parent, std::string note) {
+  const std::lock_guard deleting(deleting_);
+  std::vector<std::string> old;
+  {
+    const Lock lock(mutex_);
+    if (table_.FindNamed(owner, id) != nullptr) old.emplace_back(id);  // never another owner's
+  }
+  TERN_ASSIGN_OR_RETURN(StateInfo info, SaveFor(owner, old.empty() ? "" : old.front(), std::move(state),
+                                                std::move(parent), std::move(note)));
+  // The new one is on disk by now. What cannot be removed is found again at the next start.
+  const Status removed = store_ == nullptr ? OkStatus() : store_->Remove(old);
+  if (!removed.ok()) LogWarning("{}", removed.message());
+  return info;
+}
+
+/// `old`: the id of the named state that leaves, or of none.
+Result<StateInfo> Cache::SaveFor(std::string_view owner, std::string_view old, StatePtr state,
+                                 std::string parent, std::string note) {
   if (state == nullptr) return InvalidArgument("there is no state to save");
   TERN_RETURN_IF_ERROR(CheckFits(*state));
   StateRecord record = NewRecord(owner, *state);
@@ -180,14 +209,15 @@ Result<StateInfo> Cache::Save(std::string_view owner, StatePtr state, std::strin
   record.note = std::move(note);
   uint64_t reserved = 0;
   if (store_ != nullptr) {
-    TERN_ASSIGN_OR_RETURN(reserved, WriteNamed(record, *state));
+    TERN_ASSIGN_OR_RETURN(reserved, WriteNamed(record, *state, old));
   }
   const Lock lock(mutex_);
   reserved_bytes_ -= reserved;
   if (store_ == nullptr) {
-    TERN_RETURN_IF_ERROR(CheckRoomInMemory(state));
+    TERN_RETURN_IF_ERROR(CheckRoomInMemory(state, table_.FindNamed(owner, old)));
     record.created = record.used = table_.Now();
   }
+  if (table_.FindNamed(owner, old) != nullptr) table_.Forget(std::string(old));
   // A place need not be kept twice: the unnamed one gives way.
   for (StateEntry* same : table_.At(owner, record)) {
     if (!same->record.named && same->record.has_logits <= record.has_logits) ForgetUnnamed(*same);
@@ -220,6 +250,7 @@ Result<StatePtr> Cache::Fetch(std::string_view owner, std::string_view id) {
 }
 
 Status Cache::Delete(std::string_view owner, std::string_view id) {
+  const std::lock_guard deleting(deleting_);
   const std::string ids[] = {std::string(id)};
   {
     const Lock lock(mutex_);
@@ -293,11 +324,27 @@ Status Cache::CheckRoomInMemory(const StatePtr& state) const {
       more, named, options_.memory_bytes));
 }
 
+/// The same once `old` (a named state, or null) has left.
+Status Cache::CheckRoomInMemory(const StatePtr& state, StateEntry* old) {
+  if (old == nullptr) return CheckRoomInMemory(state);
+  // It may share its numbers with forks, or with the new one: the table knows what is free without it.
+  const StatePtr numbers = old->state;
+  table_.Change(*old, [](StateEntry& e) { e.state = nullptr; });
+  const Status status = CheckRoomInMemory(state);
+  table_.Change(*old, [&](StateEntry& e) { e.state = numbers; });
+  return status;
+}
+
 /// Sends the least recently used states away until the rest is within the budget.
 void Cache::MakeRoomInMemory() {
   while (table_.memory_bytes() > options_.memory_bytes && !table_.in_memory().empty()) {
     LeaveMemory(*table_.in_memory().begin()->second);
   }
+}
+
+void Cache::GiveUpMemory() {
+  const Lock lock(mutex_);
+  while (!table_.in_memory().empty()) LeaveMemory(*table_.in_memory().begin()->second);
 }
 
 void Cache::LeaveMemory(StateEntry& entry) {
@@ -336,15 +383,18 @@ void Cache::LeaveDisk(StateEntry& entry, std::vector<std::string>* doomed) {
   table_.Forget(entry.record.id);
 }
 
-/// Writes it and completes its record. What is reserved of the disk for it until it counts.
-Result<uint64_t> Cache::WriteNamed(StateRecord& record, const KeptState& state) {
+/// Writes it and completes its record. What is reserved of the disk for it until it counts. For a moment its
+/// file stands beside the old one's: more than the budget by no more than that one.
+Result<uint64_t> Cache::WriteNamed(StateRecord& record, const KeptState& state, std::string_view old) {
   const uint64_t texts = record.owner.size() + record.parent.size() + record.note.size();
   const uint64_t room = BytesInMemory(state) + kFileOverhead + 2 * texts;
   std::vector<std::string> doomed;
   {
     const Lock lock(mutex_);
     record.created = record.used = table_.Now();
-    if (!MakeRoomOnDisk(room, std::numeric_limits<int64_t>::max(), &doomed)) {
+    const StateEntry* leaving = table_.FindNamed(record.owner, old);
+    const uint64_t freed = leaving == nullptr ? 0 : std::min(room, leaving->record.file_bytes);
+    if (!MakeRoomOnDisk(room - freed, std::numeric_limits<int64_t>::max(), &doomed)) {
       return Exhausted(
           fmt::format("no room to save a state of {} bytes: saved states take {} of the {} bytes of disk "
                       "that states may have",

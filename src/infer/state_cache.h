@@ -78,6 +78,12 @@ class StateCache {
   /// model and for texts that are not UTF-8 (with a folder).
   virtual Result<StateInfo> Save(std::string_view owner, std::shared_ptr<const KeptState> state,
                                  std::string parent, std::string note) = 0;
+  /// Save in place of the named state `id` of the same owner, which is gone when this returns: only what the
+  /// new one takes beyond it must find room. When it fails the old one is still there. Where there is none of
+  /// that id (it may just have been deleted), this is Save.
+  virtual Result<StateInfo> Replace(std::string_view owner, std::string_view id,
+                                    std::shared_ptr<const KeptState> state, std::string parent,
+                                    std::string note) = 0;
   /// In the order they were made.
   virtual std::vector<StateInfo> List(std::string_view owner) = 0;
   /// kNotFound for unknown ids and for those of other owners alike.
@@ -89,6 +95,9 @@ class StateCache {
   /// Writes the states that are only in memory, the most recently used first, as many as the disk's budget
   /// allows. (Named ones are on disk already.)
   virtual Status Flush() = 0;
+  /// For a model that rests: all that can leaves memory. What is on disk is read from there again; unnamed
+  /// states that are not (Flush first) may be forgotten, named ones never are.
+  virtual void GiveUpMemory() = 0;
   virtual StateCacheStats stats() const = 0;
 };
 

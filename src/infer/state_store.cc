@@ -147,7 +147,7 @@ Status StateStore::Lock() {
   if (lock_ < 0) return Errno("open", path);
   if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return OkStatus();
   if (errno != EWOULDBLOCK) return Errno("lock", path);
-  return Unavailable(fmt::format("the folder of states '{}' is in use by another process", folder_));
+  return Unavailable(fmt::format("the folder of states '{}' is in use already", folder_));
 }
 
 Status StateStore::OpenDatabase() {

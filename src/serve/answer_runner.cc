@@ -44,19 +44,15 @@ class Runner {
  private:
   std::optional<ApiError> Submit() {
     stream_ = std::make_shared<AnswerStream>(exchange_.executor());
-    int first = 0;
-    for (size_t i = 0; i < job_.requests.size(); ++i) {
-      const int choices = job_.requests[i].choices;
-      auto ticket = job_.model->engine().Submit(std::move(job_.requests[i]),
-                                                stream_->Listener(static_cast<int>(i), first));
-      if (!ticket.ok()) {
-        Cancel();
-        return context_.stopping ? Stopping() : ToApiError(ticket.status());
-      }
-      tickets_.push_back(*ticket);
-      first += choices;
+    std::vector<EngineCall> calls;
+    for (EngineRequest& request : job_.requests) {
+      const int choices = request.choices;
+      calls.push_back({std::move(request), stream_->Listener(static_cast<int>(calls.size()), open_)});
       open_ += choices;
     }
+    auto tickets = job_.model->engine().SubmitAll(std::move(calls));
+    if (!tickets.ok()) return context_.stopping ? Stopping() : ToApiError(tickets.status());
+    tickets_ = std::move(*tickets);
     exchange_.OnGone([model = job_.model, tickets = tickets_, stream = stream_] {
       for (const Engine::Ticket ticket : tickets) model->engine().Cancel(ticket);
     });
@@ -84,20 +80,17 @@ class Runner {
     co_return std::nullopt;
   }
 
-  /// Gives the place a name, and takes the session's old one away.
+  /// Gives the place a name: a session's in place of its old one.
   Task<ApiResult<std::string>> Keep(std::shared_ptr<const KeptState> state) {
     const std::string& session = job_.session.name();
     std::optional<Result<StateInfo>> saved;
     std::function<void()> save = [&] {
       StateCache& cache = job_.model->cache();
-      const std::string parent = session.empty() ? job_.parent : std::string();
-      saved = cache.Save(job_.owner, state, parent, session.empty() ? std::string() : SessionNote(session));
-      if (saved->ok() && !session.empty() && !job_.parent.empty()) {
-        static_cast<void>(cache.Delete(job_.owner, job_.parent));  // the new one is newer: it counts
-      }
+      saved = session.empty() ? cache.Save(job_.owner, state, job_.parent, "")
+                              : cache.Replace(job_.owner, job_.parent, state, "", SessionNote(session));
     };
     co_await context_.preparing.Run(exchange_.executor(), std::move(save));
-    if (!saved->ok()) co_return ToApiError(saved->status(), "keep_state");
+    if (!saved->ok()) co_return ToApiError(saved->status(), session.empty() ? "keep_state" : "X-Session");
     co_return (*saved)->id;
   }
 

@@ -63,24 +63,18 @@ ApiResult<EmbeddingJob> PrepareEmbeddings(const HttpRequest& http, const ModelHo
   return job;
 }
 
-/// Hands all texts to the engine: `tickets` are those that it took.
-Status SubmitEmbeddings(EmbeddingJob* job, const std::string& owner,
-                        const std::shared_ptr<EmbeddingResults>& results,
-                        std::vector<Engine::Ticket>* tickets) {
-  for (size_t i = 0; i < job->inputs.size(); ++i) {
-    auto ticket =
-        job->model->engine().Embed(owner, std::move(job->inputs[i]), [results, i](EmbeddingResult result) {
-          {
-            const std::lock_guard lock(results->mutex);
-            results->results[i] = std::move(result);
-            ++results->done;
-          }
-          results->bell.Ring();
-        });
-    TERN_RETURN_IF_ERROR(ticket.status());
-    tickets->push_back(*ticket);
-  }
-  return OkStatus();
+/// Hands all texts to the engine.
+Result<std::vector<Engine::Ticket>> SubmitEmbeddings(EmbeddingJob* job, const std::string& owner,
+                                                     const std::shared_ptr<EmbeddingResults>& results) {
+  return job->model->engine().EmbedAll(owner, std::move(job->inputs),
+                                       [results](size_t i, EmbeddingResult result) {
+                                         {
+                                           const std::lock_guard lock(results->mutex);
+                                           results->results[i] = std::move(result);
+                                           ++results->done;
+                                         }
+                                         results->bell.Ring();
+                                       });
 }
 
 ordered_json EmbeddingsJson(const EmbeddingJob& job, const std::vector<EmbeddingResult>& results) {
@@ -123,18 +117,16 @@ Task<void> Embeddings(ServiceContext& context, Exchange& exchange) {
   if (!prepared->ok()) co_return co_await SendError(exchange, prepared->status());
   EmbeddingJob job = std::move(**prepared);
   const auto results = std::make_shared<EmbeddingResults>(exchange.executor(), job.inputs.size());
-  std::vector<Engine::Ticket> tickets;
-  const Status submitted = SubmitEmbeddings(&job, exchange.request().owner, results, &tickets);
-  bool all = false;
-  if (submitted.ok()) all = co_await AwaitEmbeddings(exchange, results);
-  if (!all) {  // the rest is of no use
-    for (const Engine::Ticket ticket : tickets) job.model->engine().Cancel(ticket);
+  const auto tickets = SubmitEmbeddings(&job, exchange.request().owner, results);
+  if (!tickets.ok()) co_return co_await SendError(exchange, ToApiError(tickets.status()));
+  const bool all = co_await AwaitEmbeddings(exchange, results);
+  if (!all) {  // the client has gone
+    for (const Engine::Ticket ticket : *tickets) job.model->engine().Cancel(ticket);
+    co_return;
   }
-  if (!submitted.ok()) co_return co_await SendError(exchange, ToApiError(submitted));
-  if (!all) co_return;  // the client has gone
   exchange.Log("model", job.model->name());
   for (const EmbeddingResult& result : results->results) {
-    const auto failure = Failure({.status = result.status});
+    const auto failure = Failure({.status = result.status, .refused = result.refused});
     if (failure) co_return co_await SendError(exchange, *failure);
   }
   co_await SendJson(exchange, EmbeddingsJson(job, results->results));

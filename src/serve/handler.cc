@@ -55,7 +55,7 @@ ApiError Stopping() {
 }
 
 std::optional<ApiError> Failure(const AnswerEnd& end) {
-  if (end.status.code() == StatusCode::kUnavailable ||
+  if ((end.status.code() == StatusCode::kUnavailable && !end.refused) ||
       (end.status.ok() && end.reason == StopReason::kCancelled)) {
     return Stopping();
   }

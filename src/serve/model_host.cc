@@ -55,15 +55,6 @@ Result<std::shared_ptr<TokenMasks>> GrammarShelf::Make(const Key& key) {
   return masks;
 }
 
-Result<std::shared_ptr<ServedModel>> ServedModel::Load(const ModelSource& source, const ModelLoader& load,
-                                                       const HostOptions& options) {
-  TERN_ASSIGN_OR_RETURN(ModelFiles files, load(source.path));
-  TERN_ASSIGN_OR_RETURN(auto cache,
-                        StateCache::Open(options.states, files.model->config(), files.model->Hash()));
-  return std::shared_ptr<ServedModel>(
-      new ServedModel(source.name, std::move(files), std::move(cache), options.engine));
-}
-
 ServedModel::ServedModel(std::string name, ModelFiles files, std::shared_ptr<StateCache> cache,
                          const EngineOptions& engine)
     : name_(std::move(name)),
@@ -98,6 +89,21 @@ ModelSource* ModelHost::FindSource(std::string_view name) {
   return found == sources_.end() ? nullptr : &*found;
 }
 
+Result<std::shared_ptr<StateCache>> ModelHost::CacheOf(const Model& model) {
+  const std::string hash = model.Hash();
+  const auto found = caches_.find(hash);
+  if (found != caches_.end()) return found->second;
+  TERN_ASSIGN_OR_RETURN(auto cache, StateCache::Open(options_.states, model.config(), hash));
+  caches_.emplace(hash, cache);
+  return cache;
+}
+
+bool ModelHost::HasUser(const StateCache& cache) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(served_.begin(), served_.end(),
+                     [&](const auto& entry) { return &entry.second->cache() == &cache; });
+}
+
 Status ModelHost::Load(std::string_view name) {
   const ModelSource* source = FindSource(name);
   if (source == nullptr) return NotFound(fmt::format("there is no model '{}'", name));
@@ -106,7 +112,10 @@ Status ModelHost::Load(std::string_view name) {
     const std::lock_guard lock(mutex_);
     if (served_.contains(name)) return OkStatus();
   }
-  TERN_ASSIGN_OR_RETURN(auto served, ServedModel::Load(*source, load_, options_));
+  TERN_ASSIGN_OR_RETURN(ModelFiles files, load_(source->path));
+  TERN_ASSIGN_OR_RETURN(auto cache, CacheOf(*files.model));
+  auto served =
+      std::make_shared<ServedModel>(source->name, std::move(files), std::move(cache), options_.engine);
   const std::lock_guard lock(mutex_);
   served_.emplace(source->name, std::move(served));
   return OkStatus();
@@ -124,7 +133,9 @@ Status ModelHost::Unload(std::string_view name, std::chrono::steady_clock::time_
     served_.erase(found);
   }
   served->engine().Drain(deadline);
-  return served->cache().Flush();
+  Status written = served->cache().Flush();
+  if (!HasUser(served->cache())) served->cache().GiveUpMemory();  // it may be a large part of the whole
+  return written;
 }
 
 ApiResult<std::shared_ptr<ServedModel>> ModelHost::Find(std::string_view name) const {

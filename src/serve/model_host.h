@@ -62,8 +62,8 @@ class GrammarShelf {
 /// A model that is loaded. Thread-safe.
 class ServedModel {
  public:
-  static Result<std::shared_ptr<ServedModel>> Load(const ModelSource& source, const ModelLoader& load,
-                                                   const HostOptions& options);
+  ServedModel(std::string name, ModelFiles files, std::shared_ptr<StateCache> cache,
+              const EngineOptions& engine);
 
   const std::string& name() const { return name_; }
   Engine& engine() { return *engine_; }
@@ -83,9 +83,6 @@ class ServedModel {
   void LeaveSession(const std::string& owner, const std::string& name);
 
  private:
-  ServedModel(std::string name, ModelFiles files, std::shared_ptr<StateCache> cache,
-              const EngineOptions& engine);
-
   std::string name_;
   ChatTemplate chat_;
   std::shared_ptr<StateCache> cache_;
@@ -109,8 +106,9 @@ class ModelHost {
 
   /// Takes seconds. Nothing happens when the model is loaded already. kNotFound for unknown names.
   Status Load(std::string_view name);
-  /// Lets running answers end until `deadline`, then cancels them; kept states are written out. Nothing
-  /// happens when it is not loaded.
+  /// Lets running answers end until `deadline`, then cancels them; kept states are written out. Named ones
+  /// are there again when the same weights are loaded, with a folder or without. Nothing happens when it is
+  /// not loaded.
   Status Unload(std::string_view name, std::chrono::steady_clock::time_point deadline);
   /// The model of that name, or for "" the first one that is loaded. 404 for unknown names, 503 for one that
   /// is not loaded.
@@ -122,11 +120,16 @@ class ModelHost {
 
  private:
   ModelSource* FindSource(std::string_view name);
+  Result<std::shared_ptr<StateCache>> CacheOf(const Model& model);
+  bool HasUser(const StateCache& cache) const;
 
   std::vector<ModelSource> sources_;
   ModelLoader load_;
   HostOptions options_;
   std::mutex loading_;  // one at a time
+  // By the weights' hash, under loading_. They outlive the loaded models: named states stay, a folder is open
+  // once however many names or unfinished requests still have its model.
+  std::map<std::string, std::shared_ptr<StateCache>> caches_;
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<ServedModel>, std::less<>> served_;
 };

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/file.h"
@@ -58,8 +59,9 @@ ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& 
   ordered_json list;
   list["object"] = "list";
   list["data"] = ordered_json::array();
+  std::set<const StateCache*> seen;  // two names of one file have one
   for (const ModelEntry& entry : host.List()) {
-    if (!entry.served) continue;
+    if (!entry.served || !seen.insert(&entry.served->cache()).second) continue;
     for (const StateInfo& info : entry.served->cache().List(request.owner)) {
       list["data"].push_back(DescribeState(info, entry.source.name));
     }

@@ -270,6 +270,80 @@ TEST_F(EngineTest, RefusesWhatItsQueueHasNoRoomFor) {
   Submit(*engine, request)->WaitOk();
 }
 
+TEST_F(EngineTest, AFullQueueGivesWayToTheOwnerWhoHasLess) {
+  const auto engine = Make({.max_batch = 1, .max_queue = 4});
+  const auto first = std::make_shared<Recorder>();
+  std::latch all_there(1), begun(1);
+  first->on_prompt = [&] { begun.count_down(), all_there.wait(); };
+  const auto request = [&](const std::string& owner) {
+    return EngineRequest{.owner = owner, .prompt = Prompt(3, 1), .generate = {.max_tokens = 2}};
+  };
+  Submit(*engine, request("many"), first);
+  begun.wait();
+  std::vector<std::shared_ptr<Recorder>> many;
+  for (int i = 0; i < 4; ++i) many.push_back(Submit(*engine, request("many")));
+  const auto one = Submit(*engine, request("one")), two = Submit(*engine, request("one"));
+  for (const char* owner : {"one", "many"}) {  // both have their half
+    EXPECT_EQ(engine->Submit(request(owner), std::make_shared<Recorder>()).status().code(),
+              StatusCode::kUnavailable);
+  }
+  EXPECT_EQ(engine->stats().waiting, 4);
+  all_there.count_down();
+  for (const auto& recorder : {first, many[0], many[1], one, two}) recorder->WaitOk();
+  for (const auto& recorder : {many[2], many[3]}) {
+    const AnswerEnd end = *recorder->Wait().front().end;
+    EXPECT_TRUE(end.refused);
+    EXPECT_EQ(end.status.code(), StatusCode::kUnavailable);
+  }
+  EXPECT_TRUE(engine->Drain(Soon()));
+  EXPECT_EQ(engine->stats().refused, 4);
+  EXPECT_EQ(engine->stats().failed, 0);
+}
+
+TEST_F(EngineTest, AListWaitsAsOneRequest) {
+  const EngineRequest request{.prompt = Prompt(3, 1), .sampling = ascii_, .generate = {.max_tokens = 2}};
+  std::vector<std::shared_ptr<Recorder>> recorders;
+  const auto list = [&](size_t count) {
+    std::vector<EngineCall> calls;
+    for (size_t i = 0; i < count; ++i) {
+      recorders.push_back(std::make_shared<Recorder>());
+      calls.push_back({request, recorders.back()});
+    }
+    return calls;
+  };
+  for (const int queue : {0, 1}) {
+    const auto engine = Make({.max_batch = 2, .max_queue = queue});
+    recorders.clear();
+    const auto tickets = engine->SubmitAll(list(20));
+    ASSERT_TRUE(tickets.ok()) << tickets.status().message();
+    EXPECT_EQ(tickets->size(), 20u);
+    for (const auto& recorder : recorders) ExpectSame(recorder->WaitOk(), Alone(request));
+    EXPECT_TRUE(engine->Drain(Soon()));
+    EXPECT_EQ(engine->stats().cancelled, 0);
+  }
+  // Each of a list can be cancelled; one that makes no sense has all refused.
+  const auto engine = Make({.max_batch = 1, .max_queue = 1});
+  recorders.clear();
+  std::latch cancelled(1);
+  std::vector<EngineCall> calls = list(5);
+  recorders[0]->on_prompt = [&] { cancelled.wait(); };
+  const auto tickets = engine->SubmitAll(std::move(calls));
+  ASSERT_TRUE(tickets.ok());
+  for (const size_t i : {size_t{3}, size_t{1}}) engine->Cancel((*tickets)[i]);
+  cancelled.count_down();
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(recorders[i]->WaitOk().end->reason == StopReason::kCancelled, i == 1 || i == 3) << i;
+  }
+  EXPECT_EQ(engine->stats().cancelled, 2);
+  calls = list(2);
+  calls[1].request.prompt = {};
+  EXPECT_EQ(engine->SubmitAll(std::move(calls)).status().code(), StatusCode::kInvalidArgument);
+  calls = list(2);
+  calls[1].request.owner = "another";
+  EXPECT_EQ(engine->SubmitAll(std::move(calls)).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(engine->stats().requests, 5);
+}
+
 TEST_F(EngineTest, DrainsOrCancelsAtTheDeadline) {
   const EngineRequest request{.prompt = Prompt(40, 1), .sampling = ascii_, .generate = {.max_tokens = 20}};
   auto engine = Make({.max_batch = 2});

@@ -135,6 +135,10 @@ class ListCache : public StateCache {
                          std::string) override {
     return Unsupported("no names");
   }
+  Result<StateInfo> Replace(std::string_view, std::string_view, std::shared_ptr<const KeptState>, std::string,
+                            std::string) override {
+    return Unsupported("no names");
+  }
   std::vector<StateInfo> List(std::string_view) override { return {}; }
   Result<StateInfo> Info(std::string_view, std::string_view) override { return NotFound("no names"); }
   Result<std::shared_ptr<const KeptState>> Fetch(std::string_view, std::string_view) override {
@@ -142,6 +146,7 @@ class ListCache : public StateCache {
   }
   Status Delete(std::string_view, std::string_view) override { return NotFound("no names"); }
   Status Flush() override { return OkStatus(); }
+  void GiveUpMemory() override {}
   StateCacheStats stats() const override { return {}; }
 
  private:

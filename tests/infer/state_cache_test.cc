@@ -204,6 +204,44 @@ TEST(StateCache, WithoutAFolderNamedStatesStayAndMustFit) {
   EXPECT_TRUE(cache->Save("a", MakeState({1, 3}), "", "").ok());
 }
 
+TEST(StateCache, AStateIsReplacedWhereThereIsRoomForTheDifferenceOnly) {
+  const TempDir dir;
+  for (const std::string& folder : {std::string(), dir.path()}) {
+    StateCacheOptions options = {.memory_bytes = 2 * StateBytes(), .folder = folder};
+    if (!folder.empty()) {  // two files, however large one is
+      const auto saved = OpenCache(options)->Save("b", MakeState({5, 5}), "", "");
+      ASSERT_TRUE(saved.ok());
+      const uint64_t file = OpenCache(options)->stats().disk_bytes;
+      ASSERT_GT(file, 500u);
+      ASSERT_TRUE(OpenCache(options)->Delete("b", saved->id).ok());
+      options.disk_bytes = 2 * file + 2000;  // less than is reserved for a third
+    }
+    auto cache = OpenCache(options);
+    std::string id = cache->Save("a", MakeState({1, 2}), "", "talk")->id;
+    ASSERT_TRUE(cache->Save("b", MakeState({1, 2}), "", "").ok());
+    ASSERT_EQ(cache->Save("a", MakeState({1, 3}), "", "").status().code(), StatusCode::kExhausted);
+    for (int32_t i = 0; i < 5; ++i) {
+      const auto next = cache->Replace("a", id, MakeState({3, i}), "", "talk");
+      ASSERT_TRUE(next.ok()) << next.status().message();
+      EXPECT_EQ(cache->Info("a", id).status().code(), StatusCode::kNotFound);
+      id = next->id;
+      EXPECT_TRUE(IsStateOf(*cache->Fetch("a", id), {3, i}));
+      EXPECT_EQ(cache->stats().named, 2);
+    }
+    // Another owner's makes no room, nor does one that is not there; what was to be replaced stays.
+    const std::string others = cache->List("b").front().id;
+    for (const std::string& wrong : {others, std::string("st_none")}) {
+      EXPECT_EQ(cache->Replace("a", wrong, MakeState({1, 3}), "", "").status().code(), StatusCode::kExhausted);
+    }
+    EXPECT_FALSE(cache->Replace("a", id, MakeState(Tokens(5000)), "", "").ok());
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("a", id), {3, 4}));
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("b", others), {1, 2}));
+    if (folder.empty()) continue;
+    cache.reset();
+    EXPECT_EQ(OpenCache(options)->List("a").size(), 1u);
+  }
+}
+
 TEST(StateCache, NothingOfOneOwnerIsSeenByAnother) {
   const TempDir dir;
   const auto cache = OpenCache({.folder = dir.path()});
@@ -286,6 +324,21 @@ TEST(StateCache, FlushWritesTheMostRecentOnesThatFit) {
   EXPECT_LT(cache->stats().states, reopened);
   EXPECT_LE(cache->stats().disk_bytes, options.disk_bytes);
   EXPECT_EQ(Found(*cache, "a", {1, 39, 39}), 3);
+}
+
+TEST(StateCache, GivesUpMemoryButNoNamedState) {
+  const TempDir dir;
+  for (const std::string& folder : {std::string(), dir.path()}) {
+    const auto cache = OpenCache({.folder = folder});
+    cache->Keep("a", MakeState({1, 2}));
+    const auto saved = cache->Save("a", MakeState({3, 4}), "", "");
+    ASSERT_TRUE(saved.ok() && cache->Flush().ok());
+    const uint64_t before = cache->stats().memory_bytes;
+    cache->GiveUpMemory();
+    EXPECT_EQ(cache->stats().memory_bytes, folder.empty() ? before / 2 : 0);
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("a", saved->id), {3, 4}));
+    EXPECT_EQ(Found(*cache, "a", {1, 2, 3}), folder.empty() ? 0 : 2);
+  }
 }
 
 TEST(StateCache, TheFolderForgetsUnnamedStatesForNamedOnesAndThenRefuses) {

@@ -227,6 +227,7 @@ TEST(StateStore, OneCacheHasAModelsStatesOpenAtATime) {
   const auto second = StateCache::Open({.folder = dir.path()}, StateConfig(), testing::kModelHash);
   ASSERT_EQ(second.status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(second.status().message(), HasSubstr(dir.path()));
+  EXPECT_THAT(second.status().message(), ::testing::Not(HasSubstr("another process")));  // it is this one
   // Another model's are beside them.
   ASSERT_TRUE(first->Save("a", MakeState({1, 2}), "", "").ok());
   const auto other = StateCache::Open({.folder = dir.path()}, StateConfig(), "fedcba");

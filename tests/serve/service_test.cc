@@ -292,6 +292,39 @@ TEST(Service, ListsLoadsAndUnloadsModels) {
   EXPECT_EQ(service.Fail("POST", "/v1/models/three/load")["status"], 404);
 }
 
+TEST(Service, NamedStatesOutliveTheirModelsRest) {
+  const TempDir dir;
+  for (const std::string& folder : {std::string(), dir.path()}) {
+    Service service({.states = {.folder = folder}});
+    const json made = service.Post("/v1/states", {{"prompt", "Hello"}});
+    // A client that does not read its answer holds the model for a while.
+    const auto held = *service.context().host.Find("");
+    for (int i = 0; i < 2; ++i) {
+      service.Post("/v1/models/tiny/unload", nullptr);
+      EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 0u);
+      service.Post("/v1/models/tiny/load", nullptr);
+    }
+    EXPECT_NE(*service.context().host.Find(""), held);
+    EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+    EXPECT_EQ(service.Ask("GET", "/v1/states/" + made["id"].get<std::string>())["text"], "Hello");
+  }
+}
+
+TEST(Service, TwoNamesOfOneFileShareItsStates) {
+  const TempDir dir;
+  const Service service({.states = {.folder = dir.path()}, .models = {"one", "two"}});
+  const json made = service.Post("/v1/states", {{"prompt", "Hello"}, {"model", "two"}});
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+  json request = Prompt(" you", 3);
+  request["state"] = made["id"];
+  for (const char* name : {"one", "two"}) {
+    request["model"] = name;
+    EXPECT_EQ(service.Post(kCompletions, request)["model"], name);
+  }
+  service.Post("/v1/models/two/unload", nullptr);
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+}
+
 TEST(ModelHost, GivesEachModelAnEqualShareOfRoomForStates) {
   const TempDir files, folder;
   const auto model = MakeModel(TinyModel(Generation::kRwkv7), files);
@@ -429,6 +462,26 @@ TEST(Service, CopiesOfASessionsStateBelongToNoSession) {
   EXPECT_EQ(service.Fail("POST", "/v1/states", {{"prompt", "a"}, {"note", "session: talk"}})["param"], "note");
 }
 
+TEST(Service, ASessionNeedsRoomForOneState) {
+  const std::string session = "X-Session: talk\r\n";
+  json request = Say("One", 6);
+  request["template"] = "world";
+  uint64_t bytes = 0;
+  {
+    const Service roomy;
+    roomy.Post(kChat, request, session);
+    bytes = roomy.Ask("GET", "/v1/states")["data"][0]["bytes"].get<uint64_t>();
+  }
+  const Service service({.states = {.memory_bytes = bytes * 3 / 2}});
+  for (int i = 0; i < 4; ++i) service.Post(kChat, request, session);
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
+  const json error = service.Fail("POST", kChat, request, "X-Session: another\r\n");
+  EXPECT_EQ(error["status"], 507);
+  EXPECT_EQ(error["param"], "X-Session");
+  request["keep_state"] = true;
+  EXPECT_EQ(service.Fail("POST", kChat, request)["param"], "keep_state");
+}
+
 TEST(Service, NothingOfOneKeyIsVisibleToAnother) {
   const Service service({.keys = {"key-of-anna", "key-of-bert"}});
   const std::string anna = "Authorization: Bearer key-of-anna\r\n",
@@ -486,6 +539,46 @@ TEST(Service, AFullQueueSaysTryAgain) {
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(refused.headers.count("retry-after"), 1u);
   EXPECT_THAT(refused.body, HasSubstr("rate_limit"));
+}
+
+TEST(Service, AListOfAnyLengthIsOneRequest) {
+  for (const int queue : {0, 8}) {
+    Service service({.engine = {.max_batch = 4, .max_queue = queue}});
+    const json embedded = service.Post("/v1/embeddings", {{"input", std::vector<std::string>(300, "a")}});
+    EXPECT_EQ(embedded["data"].size(), 300u);
+    json request = Prompt("a", 1);
+    request["prompt"] = std::vector<std::string>(40, "a");
+    // With no queue at all there must be room in the batch, and the last text may still be leaving it.
+    ASSERT_TRUE(Eventually(
+        service, [](const EngineStats& stats) { return stats.reading + stats.writing + stats.waiting == 0; }));
+    EXPECT_EQ(service.Post(kCompletions, request)["choices"].size(), 40u);
+    EXPECT_EQ(service.Ask("GET", "/v1/status")["models"][0]["engine"]["cancelled"], 0);
+  }
+}
+
+TEST(Service, OneKeysFloodLeavesRoomForAnotherKey) {
+  Service service(
+      {.engine = {.max_batch = 1, .max_queue = 4}, .keys = {"key-of-anna", "key-of-bert"}});
+  const std::string anna = "Authorization: Bearer key-of-anna\r\n",
+                    bert = "Authorization: Bearer key-of-bert\r\n";
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(std::make_unique<Client>(service.Connect()));
+    clients.back()->Send(TestServer::Post(kCompletions, Prompt("a", 1'000'000).dump(),
+                                          "Content-Type: application/json\r\n" + anna));
+    ASSERT_TRUE(Eventually(service, [i](const EngineStats& stats) {
+      return stats.writing == 1 && stats.waiting == i;
+    }));
+  }
+  EXPECT_EQ(service.Raw("POST", kCompletions, Prompt("a", 1).dump(), anna).status, 429);
+  Client other = service.Connect();
+  other.Send(
+      TestServer::Post(kCompletions, Prompt("a", 1).dump(), "Content-Type: application/json\r\n" + bert));
+  const Answer gave_way = clients[4]->Read();
+  EXPECT_EQ(gave_way.status, 429);
+  EXPECT_THAT(gave_way.body, HasSubstr("too many requests are waiting"));
+  clients[0]->Close();
+  EXPECT_EQ(other.Read().status, 200);
 }
 
 TEST(Service, AStreamThatWaitsSaysThatItIsAlive) {
