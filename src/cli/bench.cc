@@ -70,6 +70,7 @@ void AddTraining(CLI::App& command, BenchArguments& options) {
   train::TrainOptions& o = options.training.options;
   o.layers = 12, o.width = 768, o.vocab = 65536, o.context = 512, o.batch = 8, o.steps = 5;
   AddModelSizes(command, options.training);
+  command.get_option("--vocab")->description("Logits");  // there is no tokenizer that 0 could stand for
   const auto add = [&](const char* name, auto& field, const char* help) {
     return command.add_option(name, field, help)->group(kTraining)->capture_default_str();
   };

@@ -132,10 +132,14 @@ TemporaryFolder::~TemporaryFolder() {
 Result<BenchFiles> PrepareFiles(const std::string& model, const std::string& random,
                                 const std::vector<DType>& types, bool show) {
   if (!random.empty()) {
-    TERN_ASSIGN_OR_RETURN(const RandomModel sizes, RandomModelOfSize(random));
-    return Make(RandomMaker(sizes), types.empty() ? std::vector<DType>{DType::kF16} : types, show);
+    const auto sizes = RandomModelOfSize(random);
+    if (!sizes.ok()) return InvalidArgument("--random: " + sizes.status().message());
+    return Make(RandomMaker(*sizes), types.empty() ? std::vector<DType>{DType::kF16} : types, show);
   }
-  TERN_ASSIGN_OR_RETURN(auto checkpoint, OpenCheckpoint(model));
+  auto opened = OpenCheckpoint(model);
+  // Only the file can be at fault here, not how the command was called.
+  if (opened.status().code() == StatusCode::kInvalidArgument) return Corrupt(opened.status().message());
+  TERN_ASSIGN_OR_RETURN(auto checkpoint, std::move(opened));
   if (!types.empty()) return Make(Converter(std::move(checkpoint)), types, show);
   BenchFiles given;
   given.files.push_back({CommonestType(*checkpoint), model});

@@ -59,8 +59,12 @@ Result<std::vector<int32_t>> OwnText(const std::shared_ptr<const Model>& model, 
   std::vector<int32_t> text = {0};  // the end of a document, where a new one begins
   while (static_cast<int64_t>(text.size()) < tokens) {
     TERN_RETURN_IF_ERROR(session.Feed(text.back()));
-    TERN_ASSIGN_OR_RETURN(const int32_t token, sampler.Sample(session.logits()));
-    text.push_back(token);
+    const auto token = sampler.Sample(session.logits());
+    if (!token.ok()) {  // with options that allow every token only the model can be at fault
+      const std::string why = model->FindNonFinite();
+      return Corrupt(token.status().message() + (why.empty() ? std::string() : ": " + why));
+    }
+    text.push_back(*token);
   }
   return text;
 }

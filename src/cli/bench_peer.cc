@@ -48,10 +48,10 @@ Result<PeerRates> RunPeer(const std::string& command, const PeerEnvironment& env
   for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), /*overwrite=*/1);
   int status = 0;
   TERN_ASSIGN_OR_RETURN(const std::string output, OutputOf(command, &status));
-  if (status != 0) return InvalidArgument(fmt::format("--compare: '{}' {}", command, Ending(status)));
+  if (status != 0) return IoError(fmt::format("--compare: '{}' {}", command, Ending(status)));
   const PeerRates rates = ParsePeer(output);
   if (!rates.decode && !rates.prefill) {
-    return InvalidArgument(
+    return Corrupt(
         fmt::format("--compare: '{}' printed neither 'decode X tokens/s' nor 'prefill X tokens/s'", command));
   }
   return rates;

@@ -98,7 +98,11 @@ class Chat {
         terminal_(::isatty(STDOUT_FILENO) == 1) {}
 
   Status Run() {
-    if (!options_.load.empty()) TERN_RETURN_IF_ERROR(Load(options_.load));
+    if (!options_.load.empty()) {
+      const std::string asked = conversation_.chat().name;
+      TERN_RETURN_IF_ERROR(Load(options_.load));
+      NoteWhatWasSaved(asked);
+    }
     if (editor_.terminal()) {
       std::cout << fmt::format("{}, template {}; +help lists the commands\n",
                                std::filesystem::path(loaded_.model->checkpoint().source().path()).filename().string(),
@@ -117,6 +121,19 @@ class Chat {
   }
 
  private:
+  /// A conversation goes on as it began: says so where the command line asks for something else.
+  void NoteWhatWasSaved(const std::string& asked_template) const {
+    const bool other_template =
+        !options_.chat_template.empty() && asked_template != conversation_.chat().name;
+    const bool other_system = !options_.system.empty() && options_.system != conversation_.system();
+    if (!other_template && !other_system) return;
+    fmt::print(stderr, "tern: {} not used: the conversation in '{}' keeps its own\n",
+               !other_system     ? "--template is"
+               : !other_template ? "--system is"
+                                 : "--template and --system are",
+               options_.load);
+  }
+
   Status Handle(const std::string& line) {
     if (line.empty()) return OkStatus();
     if (line[0] != '+') return Say(line);
@@ -134,7 +151,7 @@ class Chat {
     if (command == "+load") return rest.empty() ? InvalidArgument("+load needs a file name") : Load(rest);
     if (command == "+set") return Set(rest);
     if (command == "+help") {
-      std::cout << kHelp;
+      options_.json ? PrintLine({{"help", kHelp}}) : void(std::cout << kHelp);
       return OkStatus();
     }
     return InvalidArgument(fmt::format("there is no command {}; +help lists them", command));
@@ -233,6 +250,16 @@ class Chat {
         {"penalty-decay", &changed.penalty_decay}, {"mirostat-tau", &changed.mirostat_tau},
         {"mirostat-eta", &changed.mirostat_eta}};
     const std::map<std::string, int32_t*> integers = {{"top-k", &changed.top_k}, {"mirostat", &changed.mirostat}};
+    if (text.empty() && options_.json) {
+      nlohmann::ordered_json all;
+      // The shortest digits that give the float back: as a double 0.4f would be 0.4000000059604645.
+      for (const auto& [name, value] : numbers) all[name] = nlohmann::json::parse(fmt::format("{}", *value));
+      for (const auto& [name, value] : integers) all[name] = *value;
+      all["seed"] = changed.seed;
+      all["tokens"] = options_.max_tokens;
+      PrintLine({{"options", std::move(all)}});
+      return OkStatus();
+    }
     if (text.empty()) {
       for (const auto& [name, value] : numbers) std::cout << fmt::format("  {:<14} {}\n", name, *value);
       for (const auto& [name, value] : integers) std::cout << fmt::format("  {:<14} {}\n", name, *value);
@@ -297,7 +324,7 @@ void AddChat(CLI::App& app, Run* run) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   AddSamplingOptions(*command, options->sampling);
-  command->add_flag("--json", options->json, "One JSON object per answer");
+  command->add_flag("--json", options->json, "One JSON object per answer, +set and +help");
   command->callback([=] { *run = [=] { return RunChat(*options); }; });
 }
 

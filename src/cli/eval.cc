@@ -1,6 +1,7 @@
 // tern eval: perplexity, LAMBADA and multiple choice. docs/evaluation.md defines every number.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -13,6 +14,7 @@
 #include "eval/examples.h"
 #include "eval/lambada.h"
 #include "eval/perplexity.h"
+#include "formats/binidx.h"
 
 namespace tern {
 namespace {
@@ -36,7 +38,7 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 
 /// The model, and how texts are put to it.
 struct Setting {
-  LoadedModel loaded;
+  LoadedModel loaded;  ///< without a tokenizer where none is needed and none was found
   std::optional<int32_t> start;
   int64_t batch = 32;
 
@@ -49,7 +51,10 @@ struct Setting {
 };
 
 Result<std::optional<int32_t>> StartToken(const EvalArguments& options, const LoadedModel& loaded) {
-  if (options.start.empty()) return std::optional<int32_t>(eval::DefaultStart(*loaded.tokenizer));
+  if (options.start.empty()) {
+    // Where no tokenizer is known: the id that ends documents in World and in GPT-NeoX.
+    return std::optional<int32_t>(loaded.tokenizer != nullptr ? eval::DefaultStart(*loaded.tokenizer) : 0);
+  }
   if (options.start == "none") return std::optional<int32_t>();
   int64_t id = -1;
   if (!CLI::detail::lexical_cast(options.start, id) || id < 0 || id >= loaded.model->config().vocab) {
@@ -59,9 +64,13 @@ Result<std::optional<int32_t>> StartToken(const EvalArguments& options, const Lo
   return std::optional<int32_t>(static_cast<int32_t>(id));
 }
 
-Result<Setting> Prepare(const EvalArguments& options) {
+/// `tokens_alone`: nothing is text, so that a tokenizer is used where there is one, but not needed.
+Result<Setting> Prepare(const EvalArguments& options, bool tokens_alone = false) {
   Setting setting;
-  TERN_ASSIGN_OR_RETURN(setting.loaded, LoadModelAndTokenizer(options.model));
+  TERN_ASSIGN_OR_RETURN(setting.loaded.model, LoadModel(options.model));
+  auto tokenizer = LoadModelTokenizer(options.model, *setting.loaded.model);
+  if (tokenizer.ok()) setting.loaded.tokenizer = *tokenizer;
+  if (!tokenizer.ok() && (!tokens_alone || !options.model.tokenizer.empty())) return tokenizer.status();
   TERN_ASSIGN_OR_RETURN(setting.start, StartToken(options, setting.loaded));
   setting.batch = options.batch;
   CatchInterrupts();
@@ -93,32 +102,109 @@ void Limit(std::vector<Example>* examples, int64_t limit) {
 
 // ---- perplexity
 
+/// Whether a path names RWKV-LM's pair of files, tokens already, by either name or by what they share.
+bool NamesBinidx(const std::string& path) {
+  std::error_code error;
+  return path.ends_with(".bin") || path.ends_with(".idx") ||
+         (!std::filesystem::exists(path, error) && std::filesystem::exists(path + ".idx", error));
+}
+
+/// Fails where a file cannot be opened, so that this is known before the others are measured.
+Status CheckReadable(const std::string& path) {
+  std::error_code error;
+  if (path == "-") return OkStatus();
+  // Opening is the test; but a pipe that has been opened and closed again is at its end.
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error) &&
+      !std::filesystem::is_directory(path, error)) {
+    return OkStatus();
+  }
+  const Status status = MappedFile::Open(path).status();
+  return status.code() == StatusCode::kInvalidArgument ? Corrupt(status.message()) : status;
+}
+
+/// What a command line names: text, or a pair of tokens that is open already.
+struct PerplexityInput {
+  std::string path;
+  std::shared_ptr<const BinidxReader> pair;  ///< null: text
+};
+
+Result<std::vector<PerplexityInput>> OpenInputs(const std::vector<std::string>& paths) {
+  std::vector<PerplexityInput> inputs;
+  for (const std::string& path : paths) {
+    inputs.push_back({path, nullptr});
+    if (NamesBinidx(path)) {
+      TERN_ASSIGN_OR_RETURN(inputs.back().pair, BinidxReader::Open(path));
+    } else {
+      TERN_RETURN_IF_ERROR(CheckReadable(path));
+    }
+  }
+  return inputs;
+}
+
+/// Ids are the model's or the numbers would mean nothing.
+Status CheckIds(const std::vector<PerplexityInput>& inputs, int64_t vocab) {
+  for (const PerplexityInput& input : inputs) {
+    if (input.pair == nullptr || input.pair->largest_token() < vocab) continue;
+    return Unsupported(fmt::format(
+        "'{}' holds token {}, but the model's vocabulary has {}: it was made by another tokenizer",
+        input.path, input.pair->largest_token(), vocab));
+  }
+  return OkStatus();
+}
+
+/// The documents of a pair as they are, each after `start` where given; no more than `limit` predictions
+/// need.
+std::vector<std::vector<int32_t>> ReadPair(const BinidxReader& pair, std::optional<int32_t> start,
+                                           int64_t limit) {
+  std::vector<std::vector<int32_t>> documents;
+  int64_t left = limit > 0 ? limit : pair.tokens();
+  for (size_t i = 0; i < pair.documents().size() && left > 0; ++i) {
+    const int64_t begin = pair.documents()[i];
+    const int64_t end = i + 1 < pair.documents().size() ? pair.documents()[i + 1] : pair.tokens();
+    const int64_t given = start ? 0 : 1;  // tokens that nothing stands before
+    const size_t length = static_cast<size_t>(std::min(end - begin, left + given)), before = start ? 1 : 0;
+    std::vector<int32_t> document(before + length);
+    if (start) document.front() = *start;
+    pair.Read(begin, std::span(document).subspan(before));
+    left -= static_cast<int64_t>(length) - given;
+    documents.push_back(std::move(document));
+  }
+  return documents;
+}
+
 Result<std::vector<std::string>> Documents(const EvalArguments& options, const std::string& path) {
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
   if (path.ends_with(".jsonl")) return eval::ParseDocuments(text, path);
   return eval::ParseText(text, options.separator);
 }
 
-Result<eval::Perplexity> MeasureFile(const EvalArguments& options, const Setting& setting,
-                                     const std::string& path) {
-  TERN_ASSIGN_OR_RETURN(const std::vector<std::string> documents, Documents(options, path));
-  const auto tokens = eval::EncodeAll(setting.tokenizer(), documents, setting.start);
-  auto measured = WithProgress(setting, path, [&](const eval::ScoreOptions& score) {
-    return eval::MeasurePerplexity(setting.model(), setting.tokenizer(), tokens,
+Result<std::vector<std::vector<int32_t>>> ReadTokens(const EvalArguments& options, const Setting& setting,
+                                                     const PerplexityInput& input) {
+  if (input.pair != nullptr) return ReadPair(*input.pair, setting.start, options.limit);
+  TERN_ASSIGN_OR_RETURN(const std::vector<std::string> documents, Documents(options, input.path));
+  return eval::EncodeAll(setting.tokenizer(), documents, setting.start);
+}
+
+Result<eval::Perplexity> MeasureInput(const EvalArguments& options, const Setting& setting,
+                                      const PerplexityInput& input) {
+  TERN_ASSIGN_OR_RETURN(const auto tokens, ReadTokens(options, setting, input));
+  auto measured = WithProgress(setting, input.path, [&](const eval::ScoreOptions& score) {
+    return eval::MeasurePerplexity(setting.model(), setting.loaded.tokenizer.get(), tokens,
                                    {.context = options.context, .limit = options.limit, .score = score});
   });
-  if (!measured.ok()) return measured.status().WithContext(fmt::format("'{}'", path));
+  if (!measured.ok()) return measured.status().WithContext(fmt::format("'{}'", input.path));
   return measured;
 }
 
-nlohmann::ordered_json ToJson(const eval::Perplexity& p) {
-  return {{"documents", p.documents},
-          {"tokens", p.tokens},
-          {"bytes", p.bytes},
-          {"nats_per_token", p.NatsPerToken()},
-          {"bits_per_token", p.BitsPerToken()},
-          {"bits_per_byte", p.BitsPerByte()},
-          {"perplexity", p.PerToken()}};
+/// `bytes`: whether they are known, which takes a tokenizer.
+nlohmann::ordered_json ToJson(const eval::Perplexity& p, bool bytes) {
+  nlohmann::ordered_json json = {{"documents", p.documents}, {"tokens", p.tokens}};
+  if (bytes) json["bytes"] = p.bytes;
+  json["nats_per_token"] = p.NatsPerToken();
+  json["bits_per_token"] = p.BitsPerToken();
+  if (bytes) json["bits_per_byte"] = p.BitsPerByte();
+  json["perplexity"] = p.PerToken();
+  return json;
 }
 
 nlohmann::ordered_json PositionsToJson(const eval::Perplexity& p) {
@@ -132,10 +218,11 @@ nlohmann::ordered_json PositionsToJson(const eval::Perplexity& p) {
   return positions;
 }
 
-void PrintPerplexityRow(const std::string& name, size_t width, const eval::Perplexity& p) {
-  std::cout << fmt::format("{:<{}}  {:>9}  {:>10}  {:>10}  {:>10.4f}  {:>10.4f}  {:>9.4f}  {:>10.4f}\n", name,
-                           width, p.documents, p.tokens, p.bytes, p.NatsPerToken(), p.BitsPerToken(),
-                           p.BitsPerByte(), p.PerToken());
+void PrintPerplexityRow(const std::string& name, size_t width, const eval::Perplexity& p, bool bytes) {
+  std::cout << fmt::format("{:<{}}  {:>9}  {:>10}  {:>10}  {:>10.4f}  {:>10.4f}  {:>9}  {:>10.4f}\n", name,
+                           width, p.documents, p.tokens, bytes ? fmt::format("{}", p.bytes) : "-",
+                           p.NatsPerToken(), p.BitsPerToken(),
+                           bytes ? fmt::format("{:.4f}", p.BitsPerByte()) : "-", p.PerToken());
 }
 
 size_t NameWidth(const std::vector<std::string>& files) {
@@ -145,13 +232,13 @@ size_t NameWidth(const std::vector<std::string>& files) {
 }
 
 void PrintPerplexity(const EvalArguments& options, const std::vector<eval::Perplexity>& files,
-                     const eval::Perplexity& all, double seconds) {
+                     const eval::Perplexity& all, bool bytes, double seconds) {
   const size_t width = NameWidth(options.files);
   std::cout << fmt::format("{:<{}}  {:>9}  {:>10}  {:>10}  {:>10}  {:>10}  {:>9}  {:>10}\n", "file", width,
                            "documents", "tokens", "bytes", "nats/token", "bits/token", "bits/byte",
                            "perplexity");
-  for (size_t i = 0; i < files.size(); ++i) PrintPerplexityRow(options.files[i], width, files[i]);
-  if (files.size() > 1) PrintPerplexityRow("all", width, all);
+  for (size_t i = 0; i < files.size(); ++i) PrintPerplexityRow(options.files[i], width, files[i], bytes);
+  if (files.size() > 1) PrintPerplexityRow("all", width, all, bytes);
   std::cout << fmt::format("\n{:.0f} tokens/s\n\n{:>15}  {:>10}  {:>10}\n",
                            seconds > 0 ? static_cast<double>(all.tokens) / seconds : 0, "tokens before",
                            "tokens", "nats/token");
@@ -166,12 +253,17 @@ void PrintPerplexity(const EvalArguments& options, const std::vector<eval::Perpl
 Status RunPerplexity(const EvalArguments& options) {
   // A place that cannot be written to is better known now than after the work.
   if (!options.svg.empty()) TERN_RETURN_IF_ERROR(AtomicFile::Create(options.svg).status());
-  TERN_ASSIGN_OR_RETURN(const Setting setting, Prepare(options));
+  TERN_ASSIGN_OR_RETURN(const std::vector<PerplexityInput> inputs, OpenInputs(options.files));
+  const bool tokens_alone = std::all_of(inputs.begin(), inputs.end(),
+                                        [](const PerplexityInput& input) { return input.pair != nullptr; });
+  TERN_ASSIGN_OR_RETURN(const Setting setting, Prepare(options, tokens_alone));
+  TERN_RETURN_IF_ERROR(CheckIds(inputs, setting.model().config().vocab));
+  const bool bytes = setting.loaded.tokenizer != nullptr;
   std::vector<eval::Perplexity> files;
   eval::Perplexity all;
   const auto begin = std::chrono::steady_clock::now();
-  for (const std::string& path : options.files) {
-    TERN_ASSIGN_OR_RETURN(eval::Perplexity measured, MeasureFile(options, setting, path));
+  for (const PerplexityInput& input : inputs) {
+    TERN_ASSIGN_OR_RETURN(eval::Perplexity measured, MeasureInput(options, setting, input));
     all.Add(measured);
     files.push_back(std::move(measured));
   }
@@ -184,21 +276,22 @@ Status RunPerplexity(const EvalArguments& options) {
     TERN_RETURN_IF_ERROR(WriteStringToFile(options.svg, eval::DrawLossByPosition(all, title)));
   }
   if (!options.json) {
-    PrintPerplexity(options, files, all, seconds);
+    PrintPerplexity(options, files, all, bytes, seconds);
     return OkStatus();
   }
   nlohmann::ordered_json json = {{"model", setting.Path()},
-                                 {"tokenizer", setting.tokenizer().name()},
+                                 {"tokenizer", nullptr},
                                  {"start", setting.Start()},
                                  {"context", options.context}};
-  json.update(ToJson(all));
+  if (bytes) json["tokenizer"] = setting.tokenizer().name();
+  json.update(ToJson(all, bytes));
   json["seconds"] = seconds;
   json["tokens_per_second"] = seconds > 0 ? static_cast<double>(all.tokens) / seconds : 0;
   json["positions"] = PositionsToJson(all);
   json["files"] = nlohmann::ordered_json::array();
   for (size_t i = 0; i < files.size(); ++i) {
     nlohmann::ordered_json file = {{"file", options.files[i]}};
-    file.update(ToJson(files[i]));
+    file.update(ToJson(files[i], bytes));
     json["files"].push_back(std::move(file));
   }
   PrintJson(json);
@@ -346,8 +439,9 @@ void AddPerplexity(CLI::App& parent, Run* run) {
   CLI::App* command = AddCommon(parent, "perplexity", "How well a model predicts texts",
                                 "Predict at most so many tokens of each file", *options);
   command
-      ->add_option("files", options->files,
-                   "Plain text, or .jsonl with {\"text\": …} lines; -: standard input")
+      ->add_option(
+          "files", options->files,
+          "Plain text, .jsonl with {\"text\": …} lines, or a .bin/.idx pair of tokens; -: standard input")
       ->required()
       ->type_name("FILE…");
   command

@@ -75,6 +75,8 @@ void PrintTable(const nlohmann::ordered_json& j) {
   if (number("attention_width") != number("width")) size += fmt::format(", attention {}", number("attention_width"));
   if (j.contains("heads")) size += fmt::format(", {} heads of {}", number("heads"), number("head_size"));
   line("size", size);
+  if (j.contains("group_norm_eps"))
+    line("group norm eps", fmt::format("{:.6g}", j["group_norm_eps"].get<double>()));
   line("vocabulary", fmt::format("{} ({})", number("vocabulary"), j["tokenizer"].get<std::string>()));
   line("parameters", fmt::format("{} ({})", HumanCount(number("parameters")), number("parameters")));
   for (const auto& [name, type] : j["types"].items()) {
@@ -91,8 +93,12 @@ void PrintTable(const nlohmann::ordered_json& j) {
 }
 
 Status RunInfo(const InfoArguments& options) {
-  TERN_ASSIGN_OR_RETURN(auto model, LoadModel({.model = options.file, .mapped = true}));
-  auto found = LoadModelTokenizer({.model = options.file, .tokenizer = options.tokenizer}, *model);
+  auto loaded = LoadModel({.model = options.file, .mapped = true});
+  // Only the file can be at fault here, not how the command was called.
+  if (loaded.status().code() == StatusCode::kInvalidArgument) return Corrupt(loaded.status().message());
+  TERN_ASSIGN_OR_RETURN(const auto model, std::move(loaded));
+  const auto found = LoadModelTokenizer({.model = options.file, .tokenizer = options.tokenizer}, *model);
+  if (!found.ok() && !options.tokenizer.empty()) return found.status();  // one that was asked for
   const std::string tokenizer =
       found.ok() ? std::string((*found)->name()) : std::string("no tokenizer found: use --tokenizer");
   nlohmann::ordered_json j = Describe(*model, tokenizer);

@@ -60,6 +60,7 @@ void AddLogits(CLI::App& app, Run* run) {
   auto options = std::make_shared<LogitsArguments>();
   CLI::App* command = app.add_subcommand("logits", "Logits after a sequence of tokens, for checking against others");
   AddModelOptions(*command, options->model);
+  command->remove_option(command->get_option("--tokenizer"));  // ids go in, ids come out
   command->add_option("--tokens", options->tokens, "Token ids")->required()->delimiter(',')->type_name("ID,ID,…");
   command->add_option("--chunk", options->chunk, "Tokens per pass (1: one at a time)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))

@@ -1,6 +1,7 @@
 // tern tokenize and tern detokenize.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <sstream>
@@ -101,6 +102,9 @@ Status RunTokenize(const TokenizeArguments& options) {
     return InvalidArgument("more than one text (quote a text with spaces; files are for --out)");
   }
   if (!options.separator.empty()) return InvalidArgument("--separator goes with --out");
+  if (options.has_text && !options.file.empty()) {
+    return InvalidArgument("a text and --file exclude each other: which is meant?");
+  }
   TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
   std::string text = options.texts.empty() ? std::string() : options.texts.front();
   if (!options.has_text) {
@@ -119,50 +123,66 @@ Status RunTokenize(const TokenizeArguments& options) {
   return OkStatus();
 }
 
+/// An id in decimal digits, of any length, that must be one of `vocab` ids.
+Result<int32_t> IdOfDigits(std::string_view digits, int32_t vocab) {
+  int64_t id = 0;
+  for (const char digit : digits) id = std::min<int64_t>(id * 10 + (digit - '0'), vocab);
+  if (id >= vocab) {
+    return InvalidArgument(fmt::format("token {} is outside the vocabulary of {}", digits, vocab));
+  }
+  return static_cast<int32_t>(id);
+}
+
 /// The ids of {"tokens": […]}, as tokenize --json writes them.
-Result<std::vector<int32_t>> ParseJsonIds(const std::string& text) {
+Result<std::vector<int32_t>> ParseJsonIds(const std::string& text, int32_t vocab) {
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto tokens = json.is_object() ? json.find("tokens") : json.end();
   if (tokens == json.end() || !tokens->is_array()) return InvalidArgument("expected {\"tokens\": [ID, …]}");
   std::vector<int32_t> ids;
   for (const auto& id : *tokens) {
-    if (!id.is_number_unsigned() || id.get<uint64_t>() > 999'999'999) {
-      return InvalidArgument(fmt::format("{} is no token id", id.dump()));
-    }
-    ids.push_back(id.get<int32_t>());
+    if (!id.is_number_unsigned()) return InvalidArgument(fmt::format("{} is no token id", id.dump()));
+    TERN_ASSIGN_OR_RETURN(const int32_t known, IdOfDigits(id.dump(), vocab));
+    ids.push_back(known);
   }
   return ids;
 }
 
 /// Ids separated by spaces, commas, line breaks or brackets, so that the output of tokenize, plain or JSON,
 /// goes in.
-Result<std::vector<int32_t>> ParseIds(const std::string& text) {
+Result<std::vector<int32_t>> ParseIds(const std::string& text, int32_t vocab) {
+  constexpr std::string_view kBetween = " ,\t\r\n[]";
   if (const size_t first = text.find_first_not_of(" \t\r\n");
       first != std::string::npos && text[first] == '{') {
-    return ParseJsonIds(text);
+    return ParseJsonIds(text, vocab);
   }
   std::vector<int32_t> ids;
   for (size_t i = 0; i < text.size();) {
-    if (std::string_view(" ,\t\r\n[]").find(text[i]) != std::string_view::npos) {
+    if (kBetween.find(text[i]) != std::string_view::npos) {
       ++i;
       continue;
     }
     size_t end = i;
     while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
-    if (end == i || end - i > 9)
-      return InvalidArgument(fmt::format("'{}' is no token id", text.substr(i, 16)));
-    ids.push_back(std::stoi(text.substr(i, end - i)));
+    if (end == i) {
+      const size_t length = std::min<size_t>(16, text.find_first_of(kBetween, i) - i);
+      return InvalidArgument(fmt::format("'{}' is no token id", text.substr(i, length)));
+    }
+    TERN_ASSIGN_OR_RETURN(const int32_t id, IdOfDigits(std::string_view(text).substr(i, end - i), vocab));
+    ids.push_back(id);
     i = end;
   }
   return ids;
 }
 
 Status RunDetokenize(const TokenizeArguments& options) {
+  if (!options.ids.empty() && !options.file.empty()) {
+    return InvalidArgument("ids and --file exclude each other: which are meant?");
+  }
   TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
   std::vector<int32_t> ids = options.ids;
   if (ids.empty()) {
     TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(options.file.empty() ? "-" : options.file));
-    TERN_ASSIGN_OR_RETURN(ids, ParseIds(text));
+    TERN_ASSIGN_OR_RETURN(ids, ParseIds(text, tokenizer->vocab_size()));
   }
   for (int32_t id : ids) {
     if (id < 0 || id >= tokenizer->vocab_size()) {

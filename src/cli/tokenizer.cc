@@ -1,6 +1,7 @@
 // tern tokenizer train: a vocabulary of one's own.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <iostream>
 
 #include "base/file.h"
@@ -62,7 +63,23 @@ Result<int64_t> CountTokens(const TokenizerArguments& options, const Tokenizer& 
   return tokens;
 }
 
+/// Refuses files that are no text, and the file that is to be written: it would be gone.
+Status CheckFiles(const TokenizerArguments& options) {
+  for (const std::string& file : options.files) {
+    if (file.ends_with(".bin") || file.ends_with(".idx")) {
+      return InvalidArgument(fmt::format("'{}' holds tokens already; expected plain text or .jsonl", file));
+    }
+    std::error_code ignored;
+    if (std::filesystem::equivalent(file, options.out, ignored)) {
+      return InvalidArgument(
+          fmt::format("--out {}: the vocabulary would replace the text it is learned from", options.out));
+    }
+  }
+  return OkStatus();
+}
+
 Status RunTrain(const TokenizerArguments& options) {
+  TERN_RETURN_IF_ERROR(CheckFiles(options));
   if (options.threads > 0) SetNumThreads(options.threads);
   TERN_ASSIGN_OR_RETURN(auto out, AtomicFile::Create(options.out));  // before the work, not after
   CatchInterrupts();

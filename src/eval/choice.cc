@@ -56,7 +56,7 @@ void Count(const ChoiceExample& example, std::span<const Score* const> scores, C
 Result<ChoiceResult> MeasureChoice(const Model& model, const Tokenizer& tokenizer,
                                    std::span<const ChoiceExample> examples, std::optional<int32_t> start,
                                    const ScoreOptions& options) {
-  if (examples.empty()) return InvalidArgument("there are no examples");
+  if (examples.empty()) return Corrupt("there are no examples");
   const Side contexts = Encode(tokenizer, examples, &ChoiceExample::contexts, start);
   const Side continuations = Encode(tokenizer, examples, &ChoiceExample::continuations, std::nullopt);
   std::vector<Task> tasks;

@@ -17,7 +17,7 @@ double StandardError(double share, int64_t n) {
 Result<LambadaResult> MeasureLambada(const Model& model, const Tokenizer& tokenizer,
                                      std::span<const LambadaExample> examples, std::optional<int32_t> start,
                                      const ScoreOptions& options) {
-  if (examples.empty()) return InvalidArgument("there are no examples");
+  if (examples.empty()) return Corrupt("there are no examples");
   std::vector<std::string> contexts, targets;
   for (const LambadaExample& example : examples) {
     contexts.push_back(example.context);

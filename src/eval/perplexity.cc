@@ -31,13 +31,13 @@ void AddTasks(std::span<const int32_t> document, size_t context, std::vector<Tas
   }
 }
 
-void Count(const Tokenizer& tokenizer, std::span<const int32_t> tokens, const Score& score,
+void Count(const Tokenizer* tokenizer, std::span<const int32_t> tokens, const Score& score,
            Perplexity* sums) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     PositionBucket& bucket = Bucket(sums->positions, BucketOf(i));
     ++bucket.tokens;
     bucket.nats -= score.log_probabilities[i];
-    sums->bytes += static_cast<int64_t>(tokenizer.TokenBytes(tokens[i]).size());
+    if (tokenizer != nullptr) sums->bytes += static_cast<int64_t>(tokenizer->TokenBytes(tokens[i]).size());
   }
   sums->tokens += static_cast<int64_t>(tokens.size());
   sums->nats -= score.Sum();
@@ -62,7 +62,7 @@ void Perplexity::Add(const Perplexity& other) {
   }
 }
 
-Result<Perplexity> MeasurePerplexity(const Model& model, const Tokenizer& tokenizer,
+Result<Perplexity> MeasurePerplexity(const Model& model, const Tokenizer* tokenizer,
                                      std::span<const std::vector<int32_t>> documents,
                                      const PerplexityOptions& options) {
   constexpr size_t kAll = std::numeric_limits<size_t>::max();
@@ -77,7 +77,7 @@ Result<Perplexity> MeasurePerplexity(const Model& model, const Tokenizer& tokeni
     left -= predictions;
     ++sums.documents;
   }
-  if (tasks.empty()) return InvalidArgument("there is nothing to predict in the text");
+  if (tasks.empty()) return Corrupt("there is nothing to predict in the text");
   TERN_ASSIGN_OR_RETURN(const auto scores, ScoreTasks(model, tasks, options.score));
   for (size_t t = 0; t < tasks.size(); ++t) {
     Count(tokenizer, tasks[t].continuations.front(), scores[t].front(), &sums);

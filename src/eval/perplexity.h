@@ -43,12 +43,14 @@ struct PerplexityOptions {
 };
 
 /// Predicts every token of every document but the first in each: `documents` hold the token to start from, as
-/// EncodeAll makes them. Fails when there is nothing to predict.
-Result<Perplexity> MeasurePerplexity(const Model& model, const Tokenizer& tokenizer,
+/// EncodeAll makes them. Without a tokenizer (null) no bytes are counted. Fails when there is nothing to
+/// predict.
+Result<Perplexity> MeasurePerplexity(const Model& model, const Tokenizer* tokenizer,
                                      std::span<const std::vector<int32_t>> documents,
                                      const PerplexityOptions& options);
 
-/// The curve of loss by position as a drawing of its own: axes, labels, light and dark.
+/// The curve of loss by position as a drawing of its own: axes, labels, light and dark. Bytes of the title
+/// that are no UTF-8 are replaced.
 std::string DrawLossByPosition(const Perplexity& perplexity, const std::string& title);
 
 }  // namespace tern::eval

@@ -26,6 +26,16 @@ Conversation::Conversation(std::shared_ptr<const Model> model, std::shared_ptr<c
       session_(std::move(model)),
       sampler_(std::move(sampling), tokenizer_.get()) {}
 
+Status Conversation::NoWayBack(std::string none) const {
+  if (turns_.empty()) return InvalidArgument(std::move(none));
+  if (turns_.size() <= loaded_turns_) {
+    return InvalidArgument(
+        "turns from before the conversation was loaded cannot be taken back or tried again");
+  }
+  return InvalidArgument(
+      fmt::format("no more than the last {} turns can be taken back or tried again", kKeptTurns));
+}
+
 void Conversation::GoBack(const Kept& kept) {
   session_.Restore(kept.before_user);
   sampler_.set_place(kept.sampler);
@@ -69,7 +79,7 @@ Result<GenerateResult> Conversation::Answer(int64_t max_tokens, OnText on_text) 
 }
 
 Result<GenerateResult> Conversation::Retry(int64_t max_tokens, OnText on_text) {
-  if (kept_.empty()) return InvalidArgument("there is no answer to try again");
+  if (kept_.empty()) return NoWayBack("there is no answer to try again");
   Session old_session = session_.Fork();
   const Sampler::Place old_sampler = sampler_.place();
   // The session alone goes back; the random numbers go on, or they would give the same answer.
@@ -83,7 +93,7 @@ Result<GenerateResult> Conversation::Retry(int64_t max_tokens, OnText on_text) {
 }
 
 Status Conversation::Undo() {
-  if (kept_.empty()) return InvalidArgument("there is no turn to take back");
+  if (kept_.empty()) return NoWayBack("there is no turn to take back");
   GoBack(kept_.back());
   kept_.pop_back();
   turns_.pop_back();
@@ -94,6 +104,7 @@ void Conversation::Reset() {
   session_.Reset();
   sampler_.ResetPenalties();
   turns_.clear();
+  loaded_turns_ = 0;
   kept_.clear();
 }
 
@@ -137,6 +148,7 @@ Status Conversation::Load(const std::string& path) {
   system_ = std::move(system);
   sampler_ = std::move(sampler);
   turns_ = std::move(turns);
+  loaded_turns_ = turns_.size();
   kept_.clear();
   return OkStatus();
 }

@@ -30,10 +30,11 @@ class Conversation {
   /// Reads a user's turn and writes the answer, streamed. When `on_text` stops it, what was said so far stays the
   /// answer. When reading is stopped or fails, the conversation is as before.
   Result<GenerateResult> Say(std::string_view user, int64_t max_tokens, const FeedProgress& progress, OnText on_text);
-  /// Throws the last answer away and writes another one. InvalidArgument when there is none. On an error the old one
-  /// stays.
+  /// Throws the last answer away and writes another one. InvalidArgument when there is none, or none that was
+  /// given since Load. On an error the old one stays.
   Result<GenerateResult> Retry(int64_t max_tokens, OnText on_text);
-  /// Takes the last turn back, question and answer; as far back as kKeptTurns. InvalidArgument when there is none.
+  /// Takes the last turn back, question and answer; as far back as kKeptTurns and Load. InvalidArgument when
+  /// there is none.
   Status Undo();
   /// Back to the beginning.
   void Reset();
@@ -45,6 +46,7 @@ class Conversation {
 
   const std::vector<Turn>& turns() const { return turns_; }
   const ChatTemplate& chat() const { return chat_; }
+  const std::string& system() const { return system_; }
   const SamplingOptions& sampling() const { return sampler_.options(); }
   /// New options from the next token on; the random numbers begin anew at options.seed, after Undo as well.
   Status SetSampling(const SamplingOptions& options);
@@ -60,6 +62,8 @@ class Conversation {
     Snapshot before_answer;  ///< for Retry
   };
 
+  /// Why there is no way back; `none` says it where there is no turn at all.
+  Status NoWayBack(std::string none) const;
   void GoBack(const Kept& kept);
   Status FeedText(std::string_view text, const FeedProgress& progress);
   Result<GenerateResult> Answer(int64_t max_tokens, OnText on_text);
@@ -70,6 +74,7 @@ class Conversation {
   Session session_;
   Sampler sampler_;
   std::vector<Turn> turns_;
+  size_t loaded_turns_ = 0;  ///< the first so many of them came with Load: there are no states before those
   std::deque<Kept> kept_;  ///< of the last turns, the newest at the back
 };
 

@@ -227,6 +227,24 @@ TEST_F(BenchTest, SaysWhatIsWrongWithItsOptions) {
   ExpectOneLine(RunTern({"bench", "--train", "--threads", "1,2"}), "--threads");
 }
 
+TEST_F(BenchTest, WhatFailsWithoutAWrongOptionIsNoErrorOfUsage) {
+  for (const char* peer : {"exit 3", "echo hello"}) {
+    EXPECT_EQ(RunTern(Command({"--model", model_, "--compare", peer})).code, 1);
+  }
+  auto tensors = RandomTensors(Rwkv7());
+  for (OutputTensor& tensor : tensors) {
+    if (tensor.name != "head.weight") continue;
+    const size_t bytes = static_cast<size_t>(NumBytes(tensor.dtype, tensor.shape).value_or(0));
+    tensor.produce = [bytes] {
+      return TensorBytes{{}, std::vector<std::byte>(bytes, std::byte{0xff})};
+    };  // NaN
+  }
+  ASSERT_TRUE(WritePth(File("broken.pth"), tensors).ok());
+  const Outcome outcome = RunTern(Command({"--model", File("broken.pth"), "--json"}));
+  ExpectOneLine(outcome, "head.weight");
+  EXPECT_EQ(outcome.code, 1);
+}
+
 TEST_F(BenchTest, LeavesNothingBehindWhenItIsStopped) {
   const std::string folder = File("scratch");
   std::filesystem::create_directory(folder);

@@ -85,6 +85,41 @@ TEST_F(ChatCommand, GoesOnFromAFile) {
   }
 }
 
+TEST_F(ChatCommand, SaysThatTurnsOfALoadedConversationStay) {
+  const std::string file = File("talk.state");
+  Answers("One\n+save " + file + "\n");
+  for (const char* back : {"+undo\n", "+retry\n"}) {
+    ExpectOneLine(RunTern(With({"--load", file}), back), "before the conversation was loaded");
+  }
+  EXPECT_EQ(Answers("Two\n+undo\nTwo\n+retry\n", {"--load", file}).size(), 3u)
+      << "later ones can be taken back";
+}
+
+TEST_F(ChatCommand, SaysWhatALoadedConversationKeeps) {
+  const std::string file = File("talk.state");
+  Answers("One\n+save " + file + "\n");
+  const auto note = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--load", file});
+    const Outcome outcome = RunTern(With(more), "");
+    EXPECT_EQ(outcome.code, 0);
+    return outcome.err;
+  };
+  EXPECT_EQ(note({"--system", "Be brief."}), "");
+  EXPECT_THAT(note({"--system", "Be long."}), HasSubstr("--system is not used"));
+  EXPECT_THAT(note({"--template", "raven"}), HasSubstr("--template is not used"));
+  EXPECT_THAT(note({"--template", "raven", "--system", "x"}),
+              HasSubstr("--template and --system are not used"));
+}
+
+TEST_F(ChatCommand, EveryLineOfJsonIsAnObject) {
+  const auto lines = Answers("+set\n+help\n", {"--temperature", "0.4"});
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines.at(0).at("options").at("temperature").dump(), "0.4");
+  EXPECT_EQ(lines.at(0).at("options").at("seed"), 3);
+  EXPECT_EQ(lines.at(0).at("options").at("tokens"), 20);
+  EXPECT_THAT(lines.at(1).at("help").get<std::string>(), HasSubstr("+undo"));
+}
+
 TEST_F(ChatCommand, ChangesItsOptions) {
   const Outcome set =
       RunTern(With({}), "+set temperature 0\n+set top-k=7\n+set tokens 5\n+set seed 12\n+set\n");

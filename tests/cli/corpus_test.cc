@@ -89,6 +89,14 @@ TEST_F(Corpus, AFailureLeavesNothingBehind) {
   ExpectOneLine(
       RunTern({"tokenizer", "train", "--vocab-size", "300", "--out", File("no/v.txt"), File("a.txt")}),
       "no/v.txt");
+  for (const char* name : {"x.bin", "x.idx"}) {
+    ExpectOneLine(RunTern({"tokenizer", "train", "--vocab-size", "260", "--out", File("v.txt"), File(name)}),
+                  "tokens already");
+  }
+  ExpectOneLine(RunTern({"tokenizer", "train", "--vocab-size", "260", "--out", dir_.path() + "/./a.txt",
+                         File("a.txt")}),
+                "replace the text");
+  EXPECT_EQ(Text("a.txt"), "text");
   ExpectOneLine(RunTern({"tokenizer"}), "subcommand");
   EXPECT_EQ(FilesInFolder(), before);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/binidx.h"
 #include "tests/cli/cli_testing.h"
 
 namespace tern {
@@ -90,8 +91,78 @@ TEST_F(Eval, SaysInOneLineWhatIsWrong) {
                 "--start '256'");
   ExpectOneLine(RunTern({"eval", "perplexity", "-m", model_, File("a.txt"), "--svg", File("no/loss.svg")}),
                 "loss.svg");
-  WriteText("empty.txt", " \n");
-  ExpectOneLine(RunTern({"eval", "perplexity", "-m", model_, File("empty.txt")}), "nothing to predict");
+  WriteText("blank.txt", " \n");
+  WriteText("empty.txt", "");
+  for (const auto& [name, why] : {std::pair("blank.txt", "nothing to predict"), {"empty.txt", "is empty"}}) {
+    const auto outcome = RunTern({"eval", "perplexity", "-m", model_, File(name)});
+    ExpectOneLine(outcome, why);
+    EXPECT_EQ(outcome.code, 1) << "the command itself was right";
+  }
+}
+
+TEST_F(Eval, MeasuresPairsOfTokensUnderEachOfTheirNames) {
+  Json({"tokenize", "--tokenizer", "bytes", "--out", File("pair.bin"), "--separator", "---", File("a.txt"),
+        "--json"});
+  for (const std::string start : {"10", "none"}) {
+    for (const std::string limit : {"7", "14", "15", "100"}) {
+      const std::vector<std::string> options = {"--start", start, "--limit", limit, "--json"};
+      const auto measure = [&](std::vector<std::string> words) {
+        words.insert(words.begin(), {"eval", "perplexity", "-m", model_});
+        words.insert(words.end(), options.begin(), options.end());
+        return Json(words);
+      };
+      const auto text = measure({File("a.txt"), "--separator", "---"});
+      for (const char* name : {"pair.bin", "pair.idx", "pair"}) {
+        const auto pair = measure({File(name)});
+        for (const char* key :
+             {"documents", "tokens", "bytes", "nats_per_token", "bits_per_byte", "positions"}) {
+          EXPECT_EQ(pair.at(key), text.at(key)) << key << " of " << name << ", limit " << limit;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Eval, LeavesBytesOutWhereTokensHaveNoTokenizer) {
+  auto larger = Rwkv7();
+  larger.vocab = 4096;
+  Write(larger, File("larger.pth"));
+  Json({"tokenize", "--tokenizer", "bytes", "--out", File("pair.bin"), File("a.txt"), "--json"});
+  const std::vector<std::string> arguments = {"eval", "perplexity", "-m", File("larger.pth"),
+                                              File("pair.bin")};
+  auto with_json = arguments;
+  with_json.emplace_back("--json");
+  const auto json = Json(with_json);
+  EXPECT_EQ(json.at("start"), 0);
+  EXPECT_TRUE(json.at("tokenizer").is_null());
+  for (const char* key : {"bytes", "bits_per_byte"}) EXPECT_FALSE(json.contains(key)) << key;
+  EXPECT_THAT(Output(arguments), ::testing::ContainsRegex("pair.bin +1 +34 +- "));
+  auto with_text = arguments;
+  with_text.push_back(File("a.txt"));
+  ExpectOneLine(RunTern(with_text), "tokenizer");
+}
+
+TEST_F(Eval, RefusesTokensThatTheModelDoesNotHave) {
+  const auto writer = BinidxWriter::Create(File("pair.bin"), BinidxType::kU16);
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE((*writer)->Append(std::vector<int32_t>{1, 300}).ok() && (*writer)->Commit().ok());
+  const auto outcome = RunTern({"eval", "perplexity", "-m", model_, File("a.txt"), File("pair.idx")});
+  ExpectOneLine(outcome, "holds token 300, but the model's vocabulary has 256");
+  EXPECT_EQ(outcome.code, 1);
+  ExpectOneLine(RunTern({"eval", "perplexity", "-m", model_, File("absent.bin")}), "absent.bin");
+}
+
+TEST_F(Eval, OpensEveryFileBeforeTheWork) {
+  // The first file is no text, so that measuring it would be the first error to be seen.
+  WriteText("blank.txt", " \n");
+  ExpectOneLine(RunTern({"eval", "perplexity", "-m", model_, File("blank.txt"), File("absent.txt")}),
+                "absent.txt");
+}
+
+TEST_F(Eval, DrawsFilesOfAnyName) {
+  WriteText("bad\xff.txt", "text");
+  Output({"eval", "perplexity", "-m", model_, File("bad\xff.txt"), "--svg", File("loss.svg")});
+  EXPECT_THAT(Text("loss.svg"), HasSubstr("on bad\uFFFD.txt"));
 }
 
 }  // namespace

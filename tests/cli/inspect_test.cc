@@ -44,6 +44,14 @@ TEST_F(Inspect, DescribesAModel) {
                            "per sequence", "head.weight"}) {
     EXPECT_THAT(table, HasSubstr(text));
   }
+  EXPECT_THAT(table, ::testing::ContainsRegex("group norm eps +0.00064\n"));
+}
+
+TEST_F(Inspect, ATokenizerThatWasAskedForMustBeThereAndFit) {
+  ExpectOneLine(RunTern({"info", model_, "--tokenizer", File("absent.txt")}), "absent.txt");
+  WriteText("text.txt", "the tern, the tern, the tern");
+  Json({"tokenizer", "train", "--vocab-size", "258", "--out", File("v.txt"), File("text.txt"), "--json"});
+  ExpectOneLine(RunTern({"info", model_, "--tokenizer", File("v.txt")}), "vocabulary has only 256");
 }
 
 TEST_F(Inspect, DamageShowsInChecksumsWhenAsked) {
@@ -113,6 +121,22 @@ TEST_F(Inspect, BytesGoThroughTokenizeAndBack) {
 
   EXPECT_EQ(Output({"tokenize", "--tokenizer", "bytes", ""}, "not read"), "\n");
   EXPECT_EQ(Output({"detokenize", "--tokenizer", "bytes"}, "\n"), "");
+}
+
+TEST_F(Inspect, TakesItsInputFromOnePlace) {
+  WriteText("a.txt", "65");
+  ExpectOneLine(RunTern({"tokenize", "--tokenizer", "bytes", "text", "--file", File("a.txt")}), "--file");
+  ExpectOneLine(RunTern({"detokenize", "--tokenizer", "bytes", "65", "--file", File("a.txt")}), "--file");
+}
+
+TEST_F(Inspect, NamesTheIdThatIsNone) {
+  const auto detokenize = [](const std::string& ids) {
+    return RunTern({"detokenize", "--tokenizer", "bytes"}, ids);
+  };
+  ExpectOneLine(detokenize("1 2 x\n3"), "'x' is no token id");
+  for (const std::string ids : {"1 2 1234567890123456789012", "{\"tokens\": [1234567890]}", "256"}) {
+    ExpectOneLine(detokenize(ids), "is outside the vocabulary of 256");
+  }
 }
 
 TEST_F(Inspect, RefusesIdsThatAreNone) {

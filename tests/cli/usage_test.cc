@@ -1,7 +1,9 @@
 // Help, and what the program says when it is asked for something that is not there.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -64,7 +66,7 @@ TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
        {"--address", "--port", "--api-keys", "--allow-open", "--cors", "--certificate", "--key", "--states",
         "--state-memory", "--state-disk", "--max-batch", "--max-queue", "--access-log", "--grace"}},
       {"info", false, false, {"file", "--tokenizer", "--tensors", "--verify", "--json"}},
-      {"logits", true, false, {"--tokens", "--chunk", "--json"}},
+      {"logits", false, false, {"--model", "--threads", "--tokens", "--chunk", "--json"}},
       {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text", "--out", "--separator"}},
       {"detokenize", false, false, {"--tokenizer", "--file", "--json", "ids"}},
       {"convert",
@@ -130,10 +132,51 @@ TEST_F(Usage, WritesAStoryWithTheModelThatCameWithIt) {
   EXPECT_EQ(given.code, 0) << given.err;
 }
 
-TEST_F(Usage, NamesTheCommandThatThereIsNot) {
-  const Outcome outcome = RunTern({"nothing"});
-  EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.err, HasSubstr("'nothing'"));
+TEST_F(Usage, NamesWhatItDoesNotKnowBeforeWhatIsMissing) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"nothing"}, "there is no command 'nothing' (see tern --help)"},
+      {{"--bogus"}, "there is no option '--bogus' (see tern --help)"},
+      {{"eval", "foo"}, "there is no command 'eval foo' (see tern eval --help)"},
+      {{"tokenizer", "foo"}, "there is no command 'tokenizer foo' (see tern tokenizer --help)"},
+      {{"eval", "perplexity", "--bogus"}, "there is no option '--bogus' (see tern eval perplexity --help)"},
+      {{"eval", "perplexity"}, "files is required (see tern eval perplexity --help)"},
+      {{"info", "a", "b"}, "'b' (see tern info --help)"},
+      {{"logits", "--tokenizer", "x", "--tokens", "1"},
+       "there is no option '--tokenizer' (see tern logits --help)"}};
+  for (const auto& [arguments, names] : wrong) {
+    SCOPED_TRACE(::testing::PrintToString(arguments));
+    const Outcome outcome = RunTern(arguments);
+    ExpectOneLine(outcome, names);
+    EXPECT_EQ(outcome.code, 2);
+  }
+}
+
+TEST_F(Usage, HelpThatCannotBeWrittenIsAFailure) {
+  for (const char* flag : {"--help", "--version"}) {
+    const auto to_full_disk = [] { ::dup2(::open("/dev/full", O_WRONLY), STDOUT_FILENO); };
+    const Outcome outcome = Process({flag}, {.before_exec = to_full_disk}).Finish();
+    EXPECT_EQ(outcome.code, 1);
+    ExpectOneLine(outcome, "cannot write");
+  }
+}
+
+TEST_F(Usage, AFileOverTheLimitIsAnErrorAndLeavesNothing) {
+  const auto limit = [] {
+    const rlimit bytes = {1024, 1024};
+    ::setrlimit(RLIMIT_FSIZE, &bytes);
+  };
+  const Outcome outcome =
+      Process({"convert", model_, File("out.st"), "--json"}, {.before_exec = limit}).Finish();
+  EXPECT_EQ(outcome.code, 1);
+  ExpectOneLine(outcome, "out.st");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_.path()), {}), 1) << "the model alone";
+}
+
+TEST_F(Usage, OnlyAWrongCallIsAnErrorOfUsage) {
+  EXPECT_EQ(RunTern({"info", "/dev/null"}).code, 1);
+  EXPECT_EQ(RunTern({"bench", "-m", "/dev/null"}).code, 1);
+  EXPECT_EQ(RunTern({"eval", "perplexity", "-m", model_, "/dev/null"}).code, 1);
+  EXPECT_EQ(RunTern({"bench", "--random", "rwkv9:1x64"}).code, 2);
 }
 
 TEST_F(Usage, NamesTheFileThatIsNoModel) {

@@ -27,7 +27,7 @@ class Measures : public ::testing::Test {
   Perplexity Measure(const std::vector<std::string>& documents, std::optional<int32_t> start,
                      const PerplexityOptions& options = {}) const {
     const auto tokens = EncodeAll(*bytes_, documents, start);
-    auto measured = MeasurePerplexity(*model_, *bytes_, tokens, options);
+    auto measured = MeasurePerplexity(*model_, bytes_.get(), tokens, options);
     EXPECT_TRUE(measured.ok()) << measured.status().message();
     return measured.ok() ? *measured : Perplexity();
   }
@@ -107,7 +107,7 @@ TEST_F(Measures, PositionsAddUpToTheWhole) {
 
 TEST_F(Measures, NothingToPredictIsAnError) {
   const std::vector<std::vector<int32_t>> documents = {{10}, {}};
-  EXPECT_EQ(MeasurePerplexity(*model_, *bytes_, documents, {}).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(MeasurePerplexity(*model_, bytes_.get(), documents, {}).status().code(), StatusCode::kCorrupt);
   EXPECT_FALSE(MeasureLambada(*model_, *bytes_, {}, 10, {}).ok());
   EXPECT_FALSE(MeasureChoice(*model_, *bytes_, {}, 10, {}).ok());
 }
@@ -180,6 +180,7 @@ TEST(DrawLossByPosition, IsWholeForAnyCurve) {
     EXPECT_THAT(svg, HasSubstr("nats per token"));
     for (const char* bad : {"nan", "inf"}) EXPECT_THAT(svg, Not(HasSubstr(bad)));
   }
+  EXPECT_THAT(DrawLossByPosition(falling, "a\xff\xc3\xa9"), HasSubstr("a\uFFFDé"));
   const std::string svg = DrawLossByPosition(falling, "t");
   size_t dots = 0;
   for (size_t at = 0; (at = svg.find("<circle", at)) != std::string::npos; ++at) ++dots;

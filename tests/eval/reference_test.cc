@@ -100,7 +100,7 @@ TEST_P(Reference, GivesThisPerplexity) {
   const std::string text = Read(data + "/text/tinyshakespeare.txt");
   const std::vector<std::string> documents = {text.substr(0, 3000)};
   const auto tokens = EncodeAll(*bytes_, documents, kStart);
-  const auto whole = MeasurePerplexity(*model, *bytes_, tokens, {});
+  const auto whole = MeasurePerplexity(*model, bytes_.get(), tokens, {});
   ASSERT_TRUE(whole.ok()) << whole.status().message();
   EXPECT_EQ(whole->tokens, 3000);
   EXPECT_EQ(whole->bytes, 3000);
@@ -113,7 +113,7 @@ TEST_P(Reference, GivesThisPerplexity) {
     ExpectClose(bucket.nats / static_cast<double>(bucket.tokens), case_.positions[i]);
   }
 
-  const auto windows = MeasurePerplexity(*model, *bytes_, tokens, {.context = 100, .limit = 1000});
+  const auto windows = MeasurePerplexity(*model, bytes_.get(), tokens, {.context = 100, .limit = 1000});
   ASSERT_TRUE(windows.ok()) << windows.status().message();
   EXPECT_EQ(windows->tokens, 1000);
   ExpectClose(windows->NatsPerToken(), case_.windows);

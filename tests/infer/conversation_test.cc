@@ -109,6 +109,8 @@ TEST_P(AnyTemplate, GoesOnFromAFileAsIfItHadNotBeenInterrupted) {
   EXPECT_EQ(got.text, expected.text);
   EXPECT_EQ(got.tokens.size(), static_cast<size_t>(kAnswer));
   ExpectSame(loaded, uninterrupted);
+  EXPECT_TRUE(loaded.Undo().ok());
+  EXPECT_THAT(loaded.Undo().message(), HasSubstr("before the conversation was loaded"));
   // The system's text came with the file.
   loaded.Reset();
   Say(loaded, "Four");
