@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/numbers.h"
 #include "cli/line_editor.h"
 #include "cli/seed.h"
 #include "infer/conversation.h"
@@ -305,7 +306,7 @@ Status RunChat(const ChatArguments& options) {
   if (!options.chat_template.empty()) {
     TERN_ASSIGN_OR_RETURN(chat, ParseTemplateName(options.chat_template));
   }
-  CatchInterrupts();
+  CatchInterrupts({SIGINT});  // stops an answer, not the conversation
   return Chat(options, std::move(loaded), std::move(chat)).Run();
 }
 
@@ -321,7 +322,7 @@ void AddChat(CLI::App& app, Run* run) {
   command->add_option("--system", options->system, "What the model is told before the first question");
   command->add_option("--load", options->load, "Go on with a saved conversation")->type_name("FILE");
   command->add_option("-n,--tokens", options->max_tokens, "At most so many tokens per answer")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   AddSamplingOptions(*command, options->sampling);
   command->add_flag("--json", options->json, "One JSON object per answer, +set and +help");

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/numbers.h"
 #include "eval/choice.h"
 #include "eval/examples.h"
 #include "eval/lambada.h"
@@ -420,7 +421,7 @@ CLI::App* AddCommon(CLI::App& parent, const std::string& name, const std::string
                     const std::string& limited, EvalArguments& options) {
   CLI::App* command = parent.add_subcommand(name, about);
   AddModelOptions(*command, options.model);
-  command->add_option("--limit", options.limit, limited)->check(CLI::PositiveNumber)->type_name("N");
+  command->add_option("--limit", options.limit, limited)->check(AtLeast(1))->type_name("N");
   command->add_option("--batch", options.batch, "At most so many texts side by side; changes the speed alone")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str()
@@ -450,7 +451,7 @@ void AddPerplexity(CLI::App& parent, Run* run) {
   command
       ->add_option("--context", options->context,
                    "Windows of so many predictions, each from the zero state (default: whole documents)")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->type_name("N");
   command->add_option("--svg", options->svg, "Draw the loss by position")->type_name("FILE");
   command->callback([=] { *run = [=] { return RunPerplexity(*options); }; });

@@ -72,7 +72,7 @@ Status RunTokenizeToFile(const TokenizeArguments& options) {
       return InvalidArgument(fmt::format("'{}' holds tokens already; expected plain text or .jsonl", file));
     }
   }
-  TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
+  TERN_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(options.tokenizer));
   constexpr int32_t kFitsTwoBytes = 65536;
   const bool small = tokenizer->vocab_size() <= kFitsTwoBytes;
   TERN_ASSIGN_OR_RETURN(auto writer,
@@ -105,7 +105,7 @@ Status RunTokenize(const TokenizeArguments& options) {
   if (options.has_text && !options.file.empty()) {
     return InvalidArgument("a text and --file exclude each other: which is meant?");
   }
-  TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
+  TERN_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(options.tokenizer));
   std::string text = options.texts.empty() ? std::string() : options.texts.front();
   if (!options.has_text) {
     TERN_ASSIGN_OR_RETURN(text, ReadText(options.file.empty() ? "-" : options.file));
@@ -178,7 +178,7 @@ Status RunDetokenize(const TokenizeArguments& options) {
   if (!options.ids.empty() && !options.file.empty()) {
     return InvalidArgument("ids and --file exclude each other: which are meant?");
   }
-  TERN_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(options.tokenizer));
+  TERN_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(options.tokenizer));
   std::vector<int32_t> ids = options.ids;
   if (ids.empty()) {
     TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(options.file.empty() ? "-" : options.file));
