@@ -17,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "serve/api_keys.h"
+#include "serve/http_origin.h"
 #include "serve/service.h"
 
 namespace tern {
@@ -32,7 +33,7 @@ struct ServeArguments {
   int grace_seconds = 30;
 };
 
-constexpr double kGigabyte = 1e9;
+constexpr double kGigabyte = 1e9, kMostGigabytes = 1e9;
 
 /// NAME=FILE, or FILE alone: its name without the ending.
 serve::ModelSource ParseModel(const std::string& text) {
@@ -141,14 +142,39 @@ void Renew(const ServeArguments& options, serve::HttpServer& server) {
   }
 }
 
+/// Checked here: the parser's range lets nan pass.
+Result<uint64_t> StateBytes(const char* option, double gigabytes) {
+  if (gigabytes >= 0 && gigabytes <= kMostGigabytes) return static_cast<uint64_t>(gigabytes * kGigabyte);
+  return InvalidArgument(fmt::format("{}: expected 0 to 1e9 gigabytes, got {}", option, gigabytes));
+}
+
+/// The server would refuse the same, but does not know the options.
+Status CheckListening(const serve::HttpOptions& http) {
+  const Status address = serve::CheckAddress(http.address);
+  if (!address.ok()) return address.WithContext("--address");
+  if (serve::IsLoopback(http.address) || !http.api_keys.empty() || http.allow_open) return OkStatus();
+  return InvalidArgument(fmt::format(
+      "--address {} would let everybody on the network use the models: give keys (--api-keys FILE "
+      "or TERN_API_KEYS), or say that this is meant (--allow-open)",
+      http.address));
+}
+
+Status CheckPageFolder(const std::string& folder) {
+  std::error_code error;
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return OkStatus();
+  return InvalidArgument(fmt::format("--page-folder: there is no folder '{}'", folder));
+}
+
 Status RunServe(const ServeArguments& options) {
   const Signals signals;
   TERN_ASSIGN_OR_RETURN(auto sources, ModelSources(options));
   serve::HttpOptions http = options.http;
   TERN_ASSIGN_OR_RETURN(http.api_keys, ApiKeys(options));
   serve::HostOptions host = options.host;
-  host.states.memory_bytes = static_cast<uint64_t>(options.state_memory_gb * kGigabyte);
-  host.states.disk_bytes = static_cast<uint64_t>(options.state_disk_gb * kGigabyte);
+  TERN_ASSIGN_OR_RETURN(host.states.memory_bytes, StateBytes("--state-memory", options.state_memory_gb));
+  TERN_ASSIGN_OR_RETURN(host.states.disk_bytes, StateBytes("--state-disk", options.state_disk_gb));
+  TERN_RETURN_IF_ERROR(CheckListening(http));
+  TERN_RETURN_IF_ERROR(CheckPageFolder(options.page_folder));
   if (options.model.threads > 0) SetNumThreads(options.model.threads);
 
   TERN_ASSIGN_OR_RETURN(serve::AccessLog log, OpenAccessLog(options.access_log));

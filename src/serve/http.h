@@ -123,12 +123,15 @@ HttpResponse ErrorResponse(const ApiError& error);
 /// The server's own figures for /metrics.
 struct HttpStats {
   int64_t connections = 0, connections_total = 0, refused_connections = 0, requests = 0, bad_requests = 0;
-  int64_t responses_2xx = 0, responses_4xx = 0, responses_5xx = 0, unauthorized = 0, timeouts = 0,
-          vanished = 0;
+  int64_t responses_2xx = 0, responses_3xx = 0, responses_4xx = 0, responses_5xx = 0;
+  int64_t unauthorized = 0, timeouts = 0, vanished = 0;
 };
 
 /// A line per request, as JSON, without texts. Called from the server's threads, perhaps at the same time.
 using AccessLog = std::function<void(std::string_view json_line)>;
+
+/// Whether a server can listen at HttpOptions::address: InvalidArgument for what is no address.
+Status CheckAddress(const std::string& address);
 
 class HttpServer {
  public:

@@ -8,7 +8,7 @@ namespace tern::serve {
 
 void HttpCounters::CountResponse(int status) {
   if (status < 400) {
-    ++responses_2xx;
+    ++(status < 300 ? responses_2xx : responses_3xx);
   } else {
     ++(status < 500 ? responses_4xx : responses_5xx);
   }
@@ -21,6 +21,7 @@ HttpStats HttpCounters::Snapshot() const {
           .requests = requests,
           .bad_requests = bad_requests,
           .responses_2xx = responses_2xx,
+          .responses_3xx = responses_3xx,
           .responses_4xx = responses_4xx,
           .responses_5xx = responses_5xx,
           .unauthorized = unauthorized,

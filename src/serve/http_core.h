@@ -23,7 +23,7 @@ class Connection;
 struct HttpCounters {
   std::atomic<int64_t> connections{0}, connections_total{0}, refused_connections{0};
   std::atomic<int64_t> requests{0}, bad_requests{0}, unauthorized{0}, timeouts{0}, vanished{0};
-  std::atomic<int64_t> responses_2xx{0}, responses_4xx{0}, responses_5xx{0};
+  std::atomic<int64_t> responses_2xx{0}, responses_3xx{0}, responses_4xx{0}, responses_5xx{0};
   std::atomic<size_t> body_bytes{0};  ///< of requests, held now
 
   void CountResponse(int status);

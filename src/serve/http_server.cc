@@ -225,6 +225,7 @@ void Server::Stop(std::chrono::milliseconds grace) {
 }
 
 Status Check(const HttpOptions& options) {
+  TERN_RETURN_IF_ERROR(CheckAddress(options.address));
   if (options.certificate_file.empty() != options.key_file.empty()) {
     return InvalidArgument("TLS needs both a certificate and its key");
   }
@@ -239,6 +240,8 @@ Status Check(const HttpOptions& options) {
 }
 
 }  // namespace
+
+Status CheckAddress(const std::string& address) { return ParseAddress(address).status(); }
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options, std::vector<Route> routes,
                                                       AccessLog log) {

@@ -89,6 +89,7 @@ void WriteHttpMetrics(const HttpStats& stats, MetricsWriter* writer) {
   writer->Counter("tern_http_requests_total", "Requests begun").Sample(number(stats.requests));
   writer->Counter("tern_http_responses_total", "Answers by the class of their status")
       .Sample(number(stats.responses_2xx), {{"status", "2xx"}})
+      .Sample(number(stats.responses_3xx), {{"status", "3xx"}})
       .Sample(number(stats.responses_4xx), {{"status", "4xx"}})
       .Sample(number(stats.responses_5xx), {{"status", "5xx"}});
   writer->Counter("tern_http_bad_requests_total", "Requests that were not sound, too large or too slow")

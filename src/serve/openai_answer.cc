@@ -37,12 +37,28 @@ std::string TokenName(std::string_view text) {
   return name;
 }
 
-/// Characters that begin in these bytes.
-int64_t Characters(std::string_view bytes) {
-  int64_t count = 0;
-  for (const char c : bytes) count += (static_cast<uint8_t>(c) & 0xc0) != 0x80 ? 1 : 0;
-  return count;
-}
+/// Counts the characters of a text that comes in bytes, as JSON shows them: what is no UTF-8 is replaced, and
+/// each replacement is a character.
+class CharacterCount {
+ public:
+  void Push(std::string_view bytes) {
+    open_ += bytes;
+    size_t at = 0;
+    while (at < open_.size()) {
+      const Utf8Char next = DecodeUtf8(open_, at);
+      if (next.truncated) break;
+      at += next.length;
+      ++whole_;
+    }
+    open_.erase(0, at);
+  }
+  /// Those that have begun.
+  int64_t begun() const { return whole_ + (open_.empty() ? 0 : 1); }
+
+ private:
+  int64_t whole_ = 0;
+  std::string open_;  // the beginning of one
+};
 
 }  // namespace
 
@@ -341,7 +357,7 @@ class CompletionWriter final : public AnswerWriter {
   struct Open {
     std::string text = {}, finish = {}, state = {};
     Lists lists = {};
-    int64_t offset = 0;  ///< characters so far
+    CharacterCount offset = {};  ///< of the tokens so far
   };
 
   void Add(const TokenReport& report, Open* open, Lists* lists) const {
@@ -354,8 +370,8 @@ class CompletionWriter final : public AnswerWriter {
     AddOffset(report.chosen.token, open, lists);
   }
   void AddOffset(int32_t token, Open* open, Lists* lists) const {
-    lists->text_offset.push_back(open->offset);
-    open->offset += Characters(tokenizer_.TokenBytes(token));
+    lists->text_offset.push_back(open->offset.begun());
+    open->offset.Push(tokenizer_.TokenBytes(token));
   }
   /// Nothing stands before the first token, so nothing is known of it.
   void AddPrompt(const std::vector<int32_t>& tokens, const PromptRead& read, Open* open, Lists* lists) const {

@@ -225,9 +225,8 @@ ApiResult<ReadingJob> PrepareRollback(const HttpRequest& request, const ModelHos
 }
 
 /// Where reading ended, or why it did not.
-Task<ApiResult<std::shared_ptr<const KeptState>>> ReadPlace(const ServiceContext& context,
-                                                            Exchange& exchange, const FoundState& parent,
-                                                            EngineRequest request) {
+Task<ApiResult<std::shared_ptr<const KeptState>>> ReadPlace(const ServiceContext& context, Exchange& exchange,
+                                                            const FoundState& parent, EngineRequest request) {
   const auto stream = std::make_shared<AnswerStream>(exchange.executor());
   auto ticket = parent.model->engine().Submit(std::move(request), stream->Listener(0, 0));
   if (!ticket.ok()) co_return context.stopping ? Stopping() : ToApiError(ticket.status());

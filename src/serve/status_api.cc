@@ -38,6 +38,7 @@ ordered_json DescribeHttp(const HttpStats& stats) {
           {"requests", stats.requests},
           {"bad_requests", stats.bad_requests},
           {"responses_2xx", stats.responses_2xx},
+          {"responses_3xx", stats.responses_3xx},
           {"responses_4xx", stats.responses_4xx},
           {"responses_5xx", stats.responses_5xx},
           {"unauthorized", stats.unauthorized},

@@ -22,8 +22,8 @@ bool IsAmong(const std::string_view (&words)[N], std::string_view word) {
 
 /// Keywords whose values are any JSON, not schemas; and those whose names are the client's, not keywords.
 constexpr std::string_view kDataKeywords[] = {"enum", "const", "default", "examples"};
-constexpr std::string_view kNamingKeywords[] = {"properties", "patternProperties", "dependentSchemas", "$defs",
-                                                "definitions"};
+constexpr std::string_view kNamingKeywords[] = {"properties", "patternProperties", "dependentSchemas",
+                                                "$defs", "definitions"};
 
 /// Pointers within a function's own schema still fit where it stands now.
 void MoveReferences(ordered_json* schema, const std::string& to) {

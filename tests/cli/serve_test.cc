@@ -205,6 +205,13 @@ TEST_F(Serve, WhatCannotBeServedIsOneLine) {
   ExpectOneLine(RunTern({"serve", "--model", File("none.pth"), "--port", "0"}), "none.pth");
   ExpectOneLine(RunTern(Words({"--model", "tiny=" + model_})), "tiny");
   ExpectOneLine(RunTern(Words({"--address", "0.0.0.0"})), "0.0.0.0");
+  ExpectOneLine(RunTern(Words({"--address", "0.0.0.0"})), "--api-keys");
+  ExpectOneLine(RunTern(Words({"--address", "0.0.0.0"})), "--allow-open");
+  ExpectOneLine(RunTern(Words({"--address", "foo"})), "--address: cannot listen on 'foo'");
+  for (const char* gigabytes : {"nan", "inf", "1e300"})
+    ExpectOneLine(RunTern(Words({"--state-memory", gigabytes})), "--state-memory");
+  ExpectOneLine(RunTern(Words({"--state-disk", "nan"})), "--state-disk");
+  ExpectOneLine(RunTern(Words({"--page-folder", File("no-folder")})), "no-folder");
   ExpectOneLine(RunTern(Words({"--certificate", File("none.pem"), "--key", File("none.key")})), "none.pem");
   ExpectOneLine(RunTern(Words({"--api-keys", File("none")})), "none");
 }

@@ -318,6 +318,9 @@ TEST(HttpStart, RefusesWhatCannotBeSafeOrCannotBe) {
   options.port = 0;
   options.address = "0.0.0.0";
   EXPECT_THAT(failure(options), HasSubstr("0.0.0.0"));
+  options.address = "foo";
+  EXPECT_THAT(failure(options), HasSubstr("an IPv4 or IPv6 address is needed"));
+  options.address = "0.0.0.0";
   options.allow_open = true;
   EXPECT_EQ(failure(options), "");
   options.allow_open = false;

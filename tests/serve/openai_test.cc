@@ -453,11 +453,10 @@ TEST(ToolCalls, ArgumentsAreAnObjectWhereTheirSchemaAllowsMore) {
 }
 
 TEST(ToolCalls, ReferencesMoveWithTheirSchemaButDataStaysAsItIs) {
-  const auto schema = ToolCallSchema(
-      {{"add", "", R"({"properties":{
+  const auto schema = ToolCallSchema({{"add", "", R"({"properties":{
           "a":{"enum":[{"$ref":"#/x"}],"const":{"$ref":"#/x"},"default":{"$ref":"#/x"},"examples":[{"$ref":"#/x"}]},
           "enum":{"$ref":"#/$defs/n"},"default":{"items":{"$ref":"#/$defs/n"}}},"$defs":{"n":{}}})"}},
-      "");
+                                     "");
   const auto parsed = nlohmann::json::parse(schema);
   const auto& properties = parsed["properties"]["arguments"]["properties"];
   EXPECT_EQ(properties["a"]["enum"][0]["$ref"], "#/x");

@@ -137,6 +137,20 @@ TEST(Service, LogprobsOfCompletions) {
   EXPECT_EQ(Streamed(service.Stream(kCompletions, request)), choice["text"]);
 }
 
+TEST(Service, OffsetsCountTheCharactersThatAreSent) {
+  const Service service;
+  const json request = {{"prompt", {128, 129, 65, 195, 169}},
+                        {"echo", true},
+                        {"logprobs", 0},
+                        {"max_tokens", 3},
+                        {"temperature", 0},
+                        {"logit_bias", {{"130", 100}}}};
+  const json choice = service.Post(kCompletions, request)["choices"][0];
+  const std::string lost = "\xef\xbf\xbd";
+  EXPECT_EQ(choice["text"], lost + lost + "A\xc3\xa9" + lost + lost + lost);
+  EXPECT_EQ(choice["logprobs"]["text_offset"], json({0, 1, 2, 3, 4, 4, 5, 6}));
+}
+
 TEST(Service, LogprobsOfChat) {
   const Service service;
   json request = Say("Hello", 6);
@@ -259,9 +273,8 @@ void ExpectServerFault(const json& error) {
 
 TEST(Service, AModelFileThatHasGoneIsTheServersFault) {
   std::atomic<bool> gone = false;
-  const Service service({.before_load = [&] {
-    return gone ? NotFound("cannot open '/models/tiny.pth'") : OkStatus();
-  }});
+  const Service service(
+      {.before_load = [&] { return gone ? NotFound("cannot open '/models/tiny.pth'") : OkStatus(); }});
   service.Post("/v1/models/tiny/unload", nullptr);
   gone = true;
   ExpectServerFault(service.Fail("POST", "/v1/models/tiny/load"));
@@ -449,9 +462,9 @@ TEST(Service, CopiesOfASessionsStateBelongToNoSession) {
   const std::string held = service.Ask("GET", "/v1/states")["data"][0]["id"];
   const std::string path = "/v1/states/" + held;
   std::vector<std::string> copies;
-  for (const json& made : {service.Post(path + "/fork", nullptr),
-                           service.Post(path + "/fork", {{"note", "session: talk"}}),
-                           service.Post(path + "/rollback", {{"tokens", 4}})}) {
+  for (const json& made :
+       {service.Post(path + "/fork", nullptr), service.Post(path + "/fork", {{"note", "session: talk"}}),
+        service.Post(path + "/rollback", {{"tokens", 4}})}) {
     EXPECT_EQ(made["note"], "from session: talk");
     copies.push_back(made["id"]);
   }
@@ -459,7 +472,8 @@ TEST(Service, CopiesOfASessionsStateBelongToNoSession) {
   EXPECT_EQ(service.Post(kCompletions, Prompt("!", 6), session)["usage"]["prompt_tokens"], read + 1);
   EXPECT_EQ(service.Fail("GET", path)["status"], 404);
   for (const std::string& copy : copies) service.Ask("GET", "/v1/states/" + copy);
-  EXPECT_EQ(service.Fail("POST", "/v1/states", {{"prompt", "a"}, {"note", "session: talk"}})["param"], "note");
+  EXPECT_EQ(service.Fail("POST", "/v1/states", {{"prompt", "a"}, {"note", "session: talk"}})["param"],
+            "note");
 }
 
 TEST(Service, ASessionNeedsRoomForOneState) {
@@ -667,6 +681,9 @@ TEST(Service, TellsItsFigures) {
   const Answer metrics = service.Raw("GET", "/metrics", "");
   EXPECT_THAT(metrics.body, HasSubstr("tern_generated_tokens_total{model=\"tiny\"} 5\n"));
   EXPECT_THAT(metrics.body, HasSubstr("tern_first_token_seconds_count{model=\"tiny\"} 1\n"));
+  EXPECT_THAT(metrics.body, HasSubstr("tern_http_responses_total{status=\"3xx\"} 0\n"));
+  EXPECT_EQ(service.Raw("GET", "/", "", "If-None-Match: *\r\n").status, 304);
+  EXPECT_EQ(service.Ask("GET", "/v1/status")["http"]["responses_3xx"], 1);
   EXPECT_EQ(service.Ask("GET", "/openapi.json")["openapi"], "3.1.0");
 }
 
