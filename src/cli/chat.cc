@@ -13,8 +13,8 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/numbers.h"
 #include "cli/line_editor.h"
+#include "cli/numbers.h"
 #include "cli/seed.h"
 #include "infer/conversation.h"
 

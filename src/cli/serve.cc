@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/numbers.h"
 #include "serve/api_keys.h"
 #include "serve/http_origin.h"
 #include "serve/service.h"
@@ -224,7 +225,7 @@ void AddHttpOptions(CLI::App& command, ServeArguments& o) {
             ->type_name("FILE"));
   group(command
             .add_option("--grace", o.grace_seconds, "Seconds for running answers when the service is stopped")
-            ->check(CLI::NonNegativeNumber)
+            ->check(AtLeast(0))
             ->capture_default_str());
   group(
       command
@@ -242,9 +243,9 @@ void AddEngineOptions(CLI::App& command, ServeArguments& o) {
             .add_option("--states", o.host.states.folder, "Where kept states go that memory has no room for")
             ->type_name("FOLDER"));
   group(command.add_option("--state-memory", o.state_memory_gb, "Gigabytes of kept states in memory")
-            ->check(CLI::NonNegativeNumber));
+            ->check(AtLeast(0)));
   group(command.add_option("--state-disk", o.state_disk_gb, "Gigabytes of kept states in the folder")
-            ->check(CLI::NonNegativeNumber));
+            ->check(AtLeast(0)));
 }
 
 }  // namespace
