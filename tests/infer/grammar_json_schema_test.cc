@@ -290,10 +290,11 @@ TEST(GrammarJsonSchema, AnEnumMayHaveMoreValuesThanATextHasPlaces) {
 }
 
 TEST(GrammarJsonSchema, ValuesThatBeginAlikeAreAllThere) {
-  const auto grammar = SchemaOf(R"({"enum": [1, 12, 123, 12, "a", "ab", "é", "è", true, null, -1, [1], {"a": 1}]})");
+  const auto grammar =
+      SchemaOf(R"({"enum": [1, 12, 123, 12, "a", "ab", "é", "è", true, null, -1, [1], {"a": 1}]})");
   ASSERT_TRUE(grammar);
-  for (const char* text : {"1", "12", "123", "\"a\"", "\"ab\"", "\"é\"", "\"è\"", "true", "null", "-1", "[1]",
-                           "{\"a\":1}"}) {
+  for (const char* text :
+       {"1", "12", "123", "\"a\"", "\"ab\"", "\"é\"", "\"è\"", "true", "null", "-1", "[1]", "{\"a\":1}"}) {
     EXPECT_TRUE(Accepts(grammar, text)) << text;
   }
   for (const char* text : {"", "2", "1234", "13", "\"\"", "\"b\"", "\"\xC3", "tru", "-", "[12]"}) {
