@@ -103,9 +103,7 @@ void Engine::Loop::Cancel(Ticket ticket) {
 bool Engine::Loop::Drain(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   stopping_ = true;
-  const auto idle = [this] {
-    return waiting_.empty() && refused_.empty() && places_taken_ == 0 && !busy_;
-  };
+  const auto idle = [this] { return waiting_.empty() && refused_.empty() && places_taken_ == 0 && !busy_; };
   if (idle_.wait_until(lock, deadline, idle)) return true;
   cancel_all_ = true;
   wake_.notify_one();

@@ -16,6 +16,32 @@ GrammarBuilder::Expr GrammarBuilder::Text(std::string_view bytes) {
   return Add({.kind = Kind::kText, .text = std::string(bytes)});
 }
 
+GrammarBuilder::Expr GrammarBuilder::OneOf(std::vector<std::string> texts) {
+  std::sort(texts.begin(), texts.end());
+  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
+  return OneOfSorted(texts, 0);
+}
+
+/// What follows `from` bytes that all have in common.
+GrammarBuilder::Expr GrammarBuilder::OneOfSorted(std::span<const std::string> texts, size_t from) {
+  const std::string &first = texts.front(), &last = texts.back();
+  if (texts.size() == 1) return Text(first.substr(from));
+  size_t to = from;  // what the first and the last have in common, those between them have as well
+  while (to < first.size() && first[to] == last[to]) ++to;
+  std::vector<Expr> ways;
+  for (size_t begin = 0, end = 0; begin < texts.size(); begin = end) {
+    end = begin + 1;
+    if (texts[begin].size() == to) {
+      ways.push_back(Empty());
+      continue;
+    }
+    while (end < texts.size() && texts[end][to] == texts[begin][to]) ++end;
+    ways.push_back(OneOfSorted(texts.subspan(begin, end - begin), to));
+  }
+  const Expr rest = Choice(std::move(ways));
+  return to == from ? rest : Sequence({Text(first.substr(from, to - from)), rest});
+}
+
 GrammarBuilder::Expr GrammarBuilder::Chars(const CharSet& set) {
   return Add({.kind = Kind::kChars, .sequences = Utf8Sequences(set)});
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,9 @@ class GrammarBuilder {
   Expr Empty() { return Sequence({}); }
   /// These bytes. Only whole UTF-8 together with what surrounds them, or the texts will not be UTF-8.
   Expr Text(std::string_view bytes);
+  /// Any of these texts, at least one: as a tree of their common beginnings, since in a Choice each of a
+  /// thousand texts that begin alike is a place of its own (GrammarMatcher::kMaxItems).
+  Expr OneOf(std::vector<std::string> texts);
   /// One character. The set must not be empty.
   Expr Chars(const CharSet& set);
   Expr Sequence(std::vector<Expr> parts);
@@ -75,6 +79,7 @@ class GrammarBuilder {
 
  private:
   Expr Add(Node node);
+  Expr OneOfSorted(std::span<const std::string> texts, size_t from);
   std::vector<Node> nodes_;
   std::vector<RuleInfo> rules_;
 };

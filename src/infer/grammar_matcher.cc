@@ -263,6 +263,7 @@ GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar) : grammar
   Step step(*grammar_);
   step.Add(grammar_->start(grammar_->root()), root);
   places_ = step.Finish();
+  too_ambiguous_ = !places_;
   if (!places_) places_ = std::make_shared<GrammarPlaces>();
 }
 
@@ -276,6 +277,7 @@ bool GrammarMatcher::Advance(uint8_t byte) {
   }
   auto next = step.Finish();
   work_ = step.work() + places_->items.size();
+  too_ambiguous_ = !next;
   if (!next || (next->items.empty() && !next->complete)) return false;
   places_ = std::move(next);
   return true;

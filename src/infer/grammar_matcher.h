@@ -59,6 +59,9 @@ class GrammarMatcher {
   bool complete() const { return places_->complete; }
   /// Whether it must: no byte may follow.
   bool exhausted() const { return places_->items.empty(); }
+  /// Whether the last byte was refused because it would have led to more than kMaxItems places; before any
+  /// byte: whether the beginning is that ambiguous, so that none may follow.
+  bool too_ambiguous() const { return too_ambiguous_; }
 
   const Grammar& grammar() const { return *grammar_; }
   const GrammarPlaces& places() const { return *places_; }
@@ -69,6 +72,7 @@ class GrammarMatcher {
   std::shared_ptr<const Grammar> grammar_;
   std::shared_ptr<const GrammarPlaces> places_;
   size_t work_ = 0;
+  bool too_ambiguous_ = false;
 };
 
 }  // namespace tern

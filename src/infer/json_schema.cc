@@ -192,11 +192,18 @@ class SchemaCompiler {
       return InvalidArgument(PointerTo(pointer, key) + ": not a list of values");
     TERN_ASSIGN_OR_RETURN(const uint32_t types, TypesOf(schema, pointer));
     std::vector<Expr> ways;
+    std::vector<std::string> texts;
     for (const Json& value : values) {
       const uint32_t type = JsonTypeOf(value);
       const bool allowed = (types & type) != 0 || (type == kJsonInteger && (types & kJsonNumber) != 0);
-      if (allowed) ways.push_back(json_.Literal(value));
+      if (!allowed) continue;
+      if (value.is_structured()) {
+        ways.push_back(json_.Literal(value));
+      } else {
+        texts.push_back(value.dump());
+      }
     }
+    if (!texts.empty()) ways.push_back(builder_.OneOf(std::move(texts)));
     if (ways.empty()) return InvalidArgument(PointerTo(pointer, key) + ": none of the values is of the type");
     return json_.Rule(builder_.Choice(std::move(ways)));
   }

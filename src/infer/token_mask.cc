@@ -49,7 +49,7 @@ TokenTree::TokenTree(const Tokenizer& tokenizer) {
 struct TokenMasks::Place {
   Place(const GrammarMatcher& at, size_t byte_classes) : matcher(at), next(byte_classes, kUnknown) {}
   GrammarMatcher matcher;
-  std::vector<int32_t> next;  ///< by byte class: a place's number, kUnknown or kNowhere
+  std::vector<int32_t> next;  ///< by byte class: a place's number or one of the negative ones
   std::shared_ptr<const TokenMask> mask;
 };
 
@@ -97,7 +97,7 @@ int32_t TokenMasks::Next(int32_t from, uint8_t byte) {
     GrammarMatcher matcher = place.matcher;
     const bool follows = matcher.Advance(byte);
     work_ += matcher.work();
-    next = follows ? PlaceOf(matcher) : kNowhere;
+    next = follows ? PlaceOf(matcher) : matcher.too_ambiguous() ? kTooMany : kNowhere;
   }
   return next;
 }
@@ -110,12 +110,15 @@ Result<std::shared_ptr<const TokenMask>> TokenMasks::Walk(int32_t start) {
   };
   path_.assign(tokens_->longest() + 1, start);  // by depth: where the bytes so far lead
   const std::vector<TokenTree::Node>& nodes = tokens_->nodes();
+  const GrammarMatcher at = places_[static_cast<size_t>(start)]->matcher;
+  bool too_many = at.too_ambiguous();
   for (size_t i = 0; i < nodes.size();) {
     const TokenTree::Node& node = nodes[i];
     const int32_t next = Next(path_[node.depth - 1u], node.byte);
     if (work_ > kMaxWork)
       return Exhausted("the grammar is too ambiguous: there are too many ways to read the text");
-    if (next == kNowhere) {
+    if (next < 0) {
+      too_many |= next == kTooMany;
       i = node.end;
       continue;
     }
@@ -128,6 +131,10 @@ Result<std::shared_ptr<const TokenMask>> TokenMasks::Walk(int32_t start) {
     ++i;
   }
   for (const uint64_t word : mask->words) mask->count += static_cast<size_t>(std::popcount(word));
+  if (mask->count == 0 && too_many && !at.complete()) {
+    return InvalidArgument("the grammar is too ambiguous: a text may be at no more than " +
+                           std::to_string(GrammarMatcher::kMaxItems) + " places of it at once");
+  }
   return std::shared_ptr<const TokenMask>(std::move(mask));
 }
 

@@ -68,7 +68,8 @@ class TokenMasks {
 
   /// The tokens whose whole text may follow (the end of the text is not among them: see TokenConstraint).
   /// `matcher` must be of this grammar. kExhausted when the grammar is so ambiguous here that finding out
-  /// takes more than kMaxWork.
+  /// takes more than kMaxWork, kInvalidArgument when nothing may follow as it would always lead to more than
+  /// GrammarMatcher::kMaxItems places.
   Result<std::shared_ptr<const TokenMask>> Find(const GrammarMatcher& matcher);
 
   const std::shared_ptr<const Grammar>& grammar() const { return grammar_; }
@@ -89,7 +90,7 @@ class TokenMasks {
     bool operator()(const GrammarPlaces* a, const GrammarPlaces* b) const { return *a == *b; }
   };
 
-  static constexpr int32_t kUnknown = -1, kNowhere = -2;
+  static constexpr int32_t kUnknown = -1, kNowhere = -2, kTooMany = -3;
 
   void ForgetIfFull();
   int32_t PlaceOf(const GrammarMatcher& matcher);

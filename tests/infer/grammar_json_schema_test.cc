@@ -274,6 +274,34 @@ TEST(GrammarJsonSchema, RefusesWhatItCannotPromise) {
   }
 }
 
+TEST(GrammarJsonSchema, AnEnumMayHaveMoreValuesThanATextHasPlaces) {
+  std::string schema = R"({"type": "array", "items": {"enum": [)";
+  for (int i = 10000; i < 19000; ++i) schema += "\"v" + std::to_string(i) + "\",";
+  const auto grammar = SchemaOf(schema + "\"v1\"]}}");
+  ASSERT_TRUE(grammar);
+  GrammarMatcher matcher(grammar);
+  ASSERT_TRUE(matcher.Advance("[\"v1"));
+  EXPECT_FALSE(matcher.too_ambiguous());
+  EXPECT_EQ(testing::NextBytes(matcher), "\"012345678");
+  EXPECT_TRUE(Accepts(grammar, R"(["v10000", "v18999", "v1"])"));
+  for (const char* text : {R"(["v19000"])", R"(["v1000"])", R"([""])", R"(["v"])"}) {
+    EXPECT_FALSE(Accepts(grammar, text)) << text;
+  }
+}
+
+TEST(GrammarJsonSchema, ValuesThatBeginAlikeAreAllThere) {
+  const auto grammar =
+      SchemaOf(R"({"enum": [1, 12, 123, 12, "a", "ab", "é", "è", true, null, -1, [1], {"a": 1}]})");
+  ASSERT_TRUE(grammar);
+  for (const char* text :
+       {"1", "12", "123", "\"a\"", "\"ab\"", "\"é\"", "\"è\"", "true", "null", "-1", "[1]", "{\"a\":1}"}) {
+    EXPECT_TRUE(Accepts(grammar, text)) << text;
+  }
+  for (const char* text : {"", "2", "1234", "13", "\"\"", "\"b\"", "\"\xC3", "tru", "-", "[12]"}) {
+    EXPECT_FALSE(Accepts(grammar, text)) << text;
+  }
+}
+
 TEST(GrammarJsonSchema, BoundsWhatASchemaMayCost) {
   EXPECT_FALSE(JsonSchemaGrammar(std::string(100000, '[')).ok());
   EXPECT_FALSE(JsonSchemaGrammar(std::string(1000000, ' ')).ok());

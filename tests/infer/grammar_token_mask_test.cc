@@ -148,6 +148,39 @@ TEST(TokenMask, RefusesToWorkForEver) {
 
 constexpr float kImpossible = -INFINITY;
 
+TEST(TokenMask, SaysThatATextWouldHaveTooManyPlaces) {
+  std::string ways = "\"a10000\"";
+  for (int i = 10001; i < 19000; ++i) ways += " | \"a" + std::to_string(i) + "\"";
+  const auto tokenizer = MakeByteTokenizer();
+  const std::string x = "\"x\" ";
+  struct Row {
+    std::string root;
+    const char* before;
+    bool fails;
+  };
+  const std::vector<Row> table = {
+      {ways, "", true},
+      {x + "(" + ways + ")", "", false},
+      {x + "(" + ways + ")", "x", true},
+      {x + "(\"b\" | " + ways + ")", "x", false},  // another way can be taken
+      {x + "(" + ways + ")?", "x", false},         // or the text end
+  };
+  for (const Row& row : table) {
+    const auto grammar = GrammarOf("root ::= " + row.root);
+    ASSERT_TRUE(grammar);
+    TokenMasks masks(grammar, std::make_shared<const TokenTree>(*tokenizer));
+    GrammarMatcher matcher(grammar);
+    ASSERT_TRUE(matcher.Advance(row.before));
+    for (int again = 0; again < 2; ++again) {
+      const Status status = masks.Find(matcher).status();
+      EXPECT_EQ(status.ok(), !row.fails) << row.root.substr(0, 20) << " after '" << row.before << "'";
+      if (row.fails) {
+        EXPECT_THAT(status.message(), ::testing::HasSubstr("no more than 8192 places"));
+      }
+    }
+  }
+}
+
 TEST(TokenConstraint, LetsATextEndOnlyWhereItIsComplete) {
   const auto tokenizer = testing::JsonVocabulary();
   TokenConstraint constraint(MakeTokenMasks(GrammarOf("root ::= \"na\" \"me\"?"), *tokenizer));

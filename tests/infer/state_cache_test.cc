@@ -231,7 +231,8 @@ TEST(StateCache, AStateIsReplacedWhereThereIsRoomForTheDifferenceOnly) {
     // Another owner's makes no room, nor does one that is not there; what was to be replaced stays.
     const std::string others = cache->List("b").front().id;
     for (const std::string& wrong : {others, std::string("st_none")}) {
-      EXPECT_EQ(cache->Replace("a", wrong, MakeState({1, 3}), "", "").status().code(), StatusCode::kExhausted);
+      EXPECT_EQ(cache->Replace("a", wrong, MakeState({1, 3}), "", "").status().code(),
+                StatusCode::kExhausted);
     }
     EXPECT_FALSE(cache->Replace("a", id, MakeState(Tokens(5000)), "", "").ok());
     EXPECT_TRUE(IsStateOf(*cache->Fetch("a", id), {3, 4}));

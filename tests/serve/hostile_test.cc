@@ -167,9 +167,8 @@ TEST_F(Hostile, MoreAtOnceThanThereIsRoomFor) {
   json texts = {{"input", json(std::vector<std::string>(2000, "Some text"))}};
   for (int i = 0; i < 2; ++i) {
     for (const auto& [path, body] : {std::pair(kCompletions, many), std::pair("/v1/embeddings", texts)}) {
-      const json error = service_.Fail("POST", path, body);
-      EXPECT_EQ(error["status"], 429);
-      EXPECT_EQ(error["type"], "rate_limit_error");
+      const json answer = service_.Post(path, body);  // however small the queue: it is one request
+      EXPECT_EQ(answer[std::string_view(path) == kCompletions ? "choices" : "data"].size(), 2000u);
     }
   }
   ExpectUnharmed();
