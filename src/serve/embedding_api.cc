@@ -118,7 +118,9 @@ Task<void> Embeddings(ServiceContext& context, Exchange& exchange) {
   EmbeddingJob job = std::move(**prepared);
   const auto results = std::make_shared<EmbeddingResults>(exchange.executor(), job.inputs.size());
   const auto tickets = SubmitEmbeddings(&job, exchange.request().owner, results);
-  if (!tickets.ok()) co_return co_await SendError(exchange, ToApiError(tickets.status()));
+  if (!tickets.ok()) {
+    co_return co_await SendError(exchange, context.stopping ? Stopping() : ToApiError(tickets.status()));
+  }
   const bool all = co_await AwaitEmbeddings(exchange, results);
   if (!all) {  // the client has gone
     for (const Engine::Ticket ticket : *tickets) job.model->engine().Cancel(ticket);
