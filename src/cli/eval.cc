@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -58,7 +59,9 @@ Result<std::optional<int32_t>> StartToken(const EvalArguments& options, const Lo
   }
   if (options.start == "none") return std::optional<int32_t>();
   int64_t id = -1;
-  if (!CLI::detail::lexical_cast(options.start, id) || id < 0 || id >= loaded.model->config().vocab) {
+  const char* end = options.start.data() + options.start.size();
+  const auto [stopped, error] = std::from_chars(options.start.data(), end, id);
+  if (error != std::errc() || stopped != end || id < 0 || id >= loaded.model->config().vocab) {
     return InvalidArgument(fmt::format("--start '{}' is neither none nor a token of the model's {}",
                                        options.start, loaded.model->config().vocab));
   }

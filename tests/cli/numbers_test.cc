@@ -13,6 +13,15 @@ TEST_F(NumbersTest, WholeNumbersAreDecimal) {
   EXPECT_EQ(eight["seed"], 8);
 }
 
+TEST_F(NumbersTest, TheStartOfTextsIsDecimalToo) {
+  WriteText("a.txt", "some text");
+  const auto start = [&](const char* id) {
+    return Json({"eval", "perplexity", "-m", model_, "--start", id, File("a.txt"), "--json"})["start"];
+  };
+  EXPECT_EQ(start("010"), start("10"));
+  ExpectOneLine(RunTern({"eval", "perplexity", "-m", model_, "--start", "0x8", File("a.txt")}), "0x8");
+}
+
 TEST_F(NumbersTest, WhatIsNoNumberIsNamed) {
   const std::initializer_list<std::pair<std::vector<std::string>, std::string>> wrong = {
       {{"logits", "-m", model_, "--tokens", ""}, "--tokens: expected a whole number, got ''"},
