@@ -132,7 +132,7 @@ TEST_F(Convert, LeavesTheVocabularyBesideFormatsThatCarryNone) {
     words.push_back(model);
     return Output(words);
   };
-  const Outcome outcome = RunTern({"convert", stories, File("s.bin")});
+  const testing::Outcome outcome = RunTern({"convert", stories, File("s.bin")});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, ::testing::HasSubstr("s.vocab.txt"));
   EXPECT_EQ(written(File("s.bin")), written(stories));
