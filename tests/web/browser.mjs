@@ -51,6 +51,19 @@ export async function say(page, text) {
 export const answered = (page) => page.waitForFunction(() =>
   document.querySelector('.turn.assistant') && !document.querySelector('.turn.running') && !document.querySelector('.send.stop'));
 
+/** Runs `check` until it throws no more. What a click sets in motion shows only after a while, on a busy machine a long one. */
+export async function eventually(check) {
+  const end = Date.now() + 10_000;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((resolve) => { setTimeout(resolve, 50); });
+    }
+  }
+}
+
 export const lastAnswer = (page) => page.locator('.turn.assistant .answer').last();
 
 export async function choose(page, button, item) {

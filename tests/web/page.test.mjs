@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { MockService } from './mock_server.mjs';
-import { PHONE, answered, choose, lastAnswer, launch, say, shot, visit } from './browser.mjs';
+import { PHONE, answered, choose, eventually, lastAnswer, launch, say, shot, visit } from './browser.mjs';
 
 const FIRST_PAINT_BYTES = 200_000;
 let browser;
@@ -33,7 +33,7 @@ test('first paint takes less than 200 KB', async (t) => {
   let bytes = 0;
   session.on('Network.loadingFinished', (event) => { bytes += event.encodedDataLength; });
   await page.goto(url, { waitUntil: 'networkidle' });
-  assert.ok(await page.locator('.welcome h2').isVisible());
+  await page.locator('.welcome h2').waitFor();
   t.diagnostic(`${bytes} bytes over the wire until the page is at rest`);
   assert.ok(bytes > 10_000 && bytes < FIRST_PAINT_BYTES, `${bytes}`);
 });
@@ -44,20 +44,20 @@ test('an answer streams as Markdown and cannot do harm', async (t) => {
   await say(page, 'Show me markdown');
   await answered(page);
   const answer = lastAnswer(page);
-  assert.equal(await answer.locator('strong').textContent(), 'plan');
-  assert.equal(await answer.locator('td').first().textContent(), 'Arctic tern');
-  assert.equal(await answer.locator('ol li').count(), 2);
-  assert.equal(await answer.locator('a', { hasText: 'a link' }).getAttribute('rel'), 'noopener noreferrer nofollow');
+  await eventually(async () => assert.equal(await answer.locator('strong').textContent(), 'plan'));
+  await eventually(async () => assert.equal(await answer.locator('td').first().textContent(), 'Arctic tern'));
+  await eventually(async () => assert.equal(await answer.locator('ol li').count(), 2));
+  await eventually(async () => assert.equal(await answer.locator('a', { hasText: 'a link' }).getAttribute('rel'), 'noopener noreferrer nofollow'));
   await answer.locator('.hljs-keyword').first().waitFor();
   for (const bad of ['script', 'img', 'iframe', 'form', 'style', 'button:not(.quiet)', '.toast', '[style]', '[href^=javascript]']) {
-    assert.equal(await answer.locator(bad).count(), 0, bad);
+    await eventually(async () => assert.equal(await answer.locator(bad).count(), 0, bad));
   }
-  assert.equal(await page.evaluate(() => window.attacked), undefined);
-  assert.ok(await answer.getByText('The end.').isVisible());
+  await eventually(async () => assert.equal(await page.evaluate(() => window.attacked), undefined));
+  await answer.getByText('The end.').waitFor();
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await answer.getByRole('button', { name: 'Copy' }).click();
   assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^def tern/);
-  assert.match(await page.locator('#live').textContent(), /First/, 'a screen reader hears the stream');
+  await eventually(async () => assert.match(await page.locator('#live').textContent(), /First/, 'a screen reader hears the stream'));
   await shot(page, 'chat-light');
   await page.keyboard.press('Escape');
   await page.emulateMedia({ colorScheme: 'dark' });
@@ -73,7 +73,7 @@ test('stop, answer again, switch, edit, branch: each goes on from a kept state',
   await page.getByText('word20').waitFor();
   await page.keyboard.press('Escape');
   await answered(page);
-  assert.ok(await page.getByText('stopped').isVisible());
+  await page.getByText('stopped').waitFor();
   assert.doesNotMatch(await lastAnswer(page).textContent(), /word399/);
   const [first, second] = chats();
   assert.equal(first.keep_state, true);
@@ -85,22 +85,22 @@ test('stop, answer again, switch, edit, branch: each goes on from a kept state',
   await page.locator('textarea.edit').fill('Another story');
   await page.getByRole('button', { name: 'Send as a new branch' }).click();
   await answered(page);
-  assert.ok(await page.getByText(/resumed \d+ of \d+ tokens/).last().isVisible());
-  assert.equal(await page.locator('.turn.user').last().locator('.switcher span').textContent(), '2 / 2');
+  await page.getByText(/resumed \d+ of \d+ tokens/).last().waitFor();
+  await eventually(async () => assert.equal(await page.locator('.turn.user').last().locator('.switcher span').textContent(), '2 / 2'));
   await page.getByRole('button', { name: 'Previous version' }).click();
-  assert.ok(await page.getByText('slow please').isVisible());
+  await page.getByText('slow please').waitFor();
   await page.getByRole('button', { name: 'Next version' }).click();
 
   await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
   await answered(page);
-  assert.equal(await page.locator('.turn.assistant').last().locator('.switcher span').textContent(), '2 / 2');
+  await eventually(async () => assert.equal(await page.locator('.turn.assistant').last().locator('.switcher span').textContent(), '2 / 2'));
   await page.locator('.turn.assistant').first().getByRole('button', { name: 'Branch from here' }).click();
-  assert.ok(await page.locator('.branch-note').isVisible());
-  assert.equal(await page.locator('.turn').count(), 2);
+  await page.locator('.branch-note').waitFor();
+  await eventually(async () => assert.equal(await page.locator('.turn').count(), 2));
   await say(page, 'A third way');
   await answered(page);
-  assert.equal(await page.locator('.turn.user').last().locator('.switcher span').textContent(), '3 / 3');
-  assert.equal(chats().at(-1).state, second.state, 'the branch began where its parent ended');
+  await eventually(async () => assert.equal(await page.locator('.turn.user').last().locator('.switcher span').textContent(), '3 / 3'));
+  await eventually(async () => assert.equal(chats().at(-1).state, second.state, 'the branch began where its parent ended'));
   await shot(page, 'branches');
 });
 
@@ -115,11 +115,12 @@ test('an answer that was stopped is completed, and states inside a branch are no
   await answered(page);
   await page.getByRole('button', { name: 'Go on' }).click();
   await answered(page);
-  assert.equal(chats().at(-1).messages.at(-1).role, 'assistant', 'what was cut is completed');
-  assert.match(await lastAnswer(page).textContent(), /^word0 .*little tern/);
-  await page.waitForTimeout(200);
-  const after = (await (await fetch(`${url}/v1/states`)).json()).data.length;
-  assert.equal(after, before, 'one more at the end, one fewer inside');
+  await eventually(async () => assert.equal(chats().at(-1).messages.at(-1).role, 'assistant', 'what was cut is completed'));
+  await eventually(async () => assert.match(await lastAnswer(page).textContent(), /^word0 .*little tern/));
+  await eventually(async () => {
+    const after = (await (await fetch(`${url}/v1/states`)).json()).data.length;
+    assert.equal(after, before, 'one more at the end, one fewer inside');
+  });
 });
 
 test('a conversation in two windows has what was written in both', async (t) => {
@@ -134,7 +135,7 @@ test('a conversation in two windows has what was written in both', async (t) => 
   await say(other, 'Written elsewhere');
   await answered(other);
   await page.getByText('Written elsewhere').waitFor();
-  assert.equal(await page.locator('textarea.edit').inputValue(), 'half a thought');
+  await eventually(async () => assert.equal(await page.locator('textarea.edit').inputValue(), 'half a thought'));
   await page.locator('textarea.edit').press('Escape');
   await say(page, 'Written here');
   await answered(page);
@@ -149,7 +150,7 @@ test('a conversation in two windows has what was written in both', async (t) => 
   await other.locator('.turn').nth(2).getByRole('button', { name: 'Delete from here on' }).click();
   await other.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await page.waitForFunction(() => document.querySelectorAll('.turn').length === 2);
-  assert.equal(await page.locator('#composer').inputValue(), 'not sent\n\nnor this');
+  await eventually(async () => assert.equal(await page.locator('#composer').inputValue(), 'not sent\n\nnor this'));
 });
 
 test('an edited answer is a branch too, and a turn can be deleted with what follows', async (t) => {
@@ -160,14 +161,14 @@ test('an edited answer is a branch too, and a turn can be deleted with what foll
   await turn.getByRole('button', { name: 'Edit' }).click();
   await page.locator('textarea.edit').fill('My own words.');
   await page.getByRole('button', { name: 'Keep as a new branch' }).click();
-  assert.equal((await lastAnswer(page).textContent()).trim(), 'My own words.');
+  await eventually(async () => assert.equal((await lastAnswer(page).textContent()).trim(), 'My own words.'));
   await say(page, 'Go on');
   await answered(page);
-  assert.deepEqual(chats().at(-1).messages.map((message) => message.content), ['Tell me a story', 'My own words.', 'Go on']);
+  await eventually(async () => assert.deepEqual(chats().at(-1).messages.map((message) => message.content), ['Tell me a story', 'My own words.', 'Go on']));
   await page.locator('.turn').nth(1).getByRole('button', { name: 'Delete from here on' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await lastAnswer(page).getByText('The little tern').waitFor();
-  assert.equal(await page.locator('.turn').count(), 2);
+  await eventually(async () => assert.equal(await page.locator('.turn').count(), 2));
 });
 
 test('a state that the service has no more is no obstacle', async (t) => {
@@ -178,19 +179,19 @@ test('a state that the service has no more is no obstacle', async (t) => {
   for (const { id } of list.data) await fetch(`${url}/v1/states/${id}`, { method: 'DELETE' });
   await say(page, 'And then?');
   await answered(page);
-  assert.match(await lastAnswer(page).textContent(), /little tern/);
-  assert.equal(chats().at(-1).messages.length, 3);
-  assert.equal(await page.locator('.error-line').count(), 0);
+  await eventually(async () => assert.match(await lastAnswer(page).textContent(), /little tern/));
+  await eventually(async () => assert.equal(chats().at(-1).messages.length, 3));
+  await eventually(async () => assert.equal(await page.locator('.error-line').count(), 0));
 });
 
 test('thoughts are folded', async (t) => {
   const page = await visit(t, browser, url);
   await say(page, 'think first');
   await answered(page);
-  assert.equal((await lastAnswer(page).textContent()).trim(), 'Hello!');
-  assert.ok(!await page.locator('.thought').isVisible());
+  await eventually(async () => assert.equal((await lastAnswer(page).textContent()).trim(), 'Hello!'));
+  await page.locator('.thought').waitFor({ state: 'hidden' });
   await page.locator('.thinking summary').click();
-  assert.match(await page.locator('.thought').textContent(), /say hello/);
+  await eventually(async () => assert.match(await page.locator('.thought').textContent(), /say hello/));
   await shot(page, 'thinking');
 });
 
@@ -198,19 +199,19 @@ test('an error is one line with a retry', async (t) => {
   const page = await visit(t, browser, url);
   await say(page, 'break');
   await answered(page);
-  assert.equal(await page.locator('.error-line span').textContent(), 'The model stumbled.');
-  assert.match(await lastAnswer(page).textContent(), /This answer/);
+  await eventually(async () => assert.equal(await page.locator('.error-line span').textContent(), 'The model stumbled.'));
+  await eventually(async () => assert.match(await lastAnswer(page).textContent(), /This answer/));
   await say(page, 'busy');
   await answered(page);
-  assert.match(await page.locator('.error-line').last().textContent(), /Too many requests/);
+  await eventually(async () => assert.match(await page.locator('.error-line').last().textContent(), /Too many requests/));
   await shot(page, 'error');
   await page.locator('.error-line').last().getByRole('button').click();
   await answered(page);
-  assert.match(await lastAnswer(page).textContent(), /little tern/);
+  await eventually(async () => assert.match(await lastAnswer(page).textContent(), /little tern/));
   await page.context().setOffline(true);
   await say(page, 'anyone?');
   await answered(page);
-  assert.match(await page.locator('.error-line').last().textContent(), /cannot be reached/);
+  await eventually(async () => assert.match(await page.locator('.error-line').last().textContent(), /cannot be reached/));
   await page.context().setOffline(false);
   await page.locator('.error-line').last().getByRole('button').click();
   await answered(page);
@@ -231,7 +232,7 @@ test('a key is asked for, kept, and asked for again when it is wrong', async (t)
   await page.reload();
   await say(page, 'Tell me a story');
   await answered(page);
-  assert.match(await lastAnswer(page).textContent(), /little tern/);
+  await eventually(async () => assert.match(await lastAnswer(page).textContent(), /little tern/));
 });
 
 test('conversations stay, are found, renamed, exported, deleted and imported', async (t) => {
@@ -246,14 +247,14 @@ test('conversations stay, are found, renamed, exported, deleted and imported', a
   await page.locator('.turn.assistant').waitFor();
   assert.match(page.url(), /#\/chat\/\w+$/);
   const links = page.locator('.conversations a');
-  assert.deepEqual(await links.allTextContents(), ['Story of the mountain', 'Story of the sea']);
+  await eventually(async () => assert.deepEqual(await links.allTextContents(), ['Story of the mountain', 'Story of the sea']));
   await page.keyboard.press('Control+k');
   await page.keyboard.type('sea');
-  assert.equal(await links.count(), 2, 'both answers speak of the sea');
+  await eventually(async () => assert.equal(await links.count(), 2, 'both answers speak of the sea'));
   await page.fill('#search', 'mountain');
-  assert.deepEqual(await links.allTextContents(), ['Story of the mountain']);
+  await eventually(async () => assert.deepEqual(await links.allTextContents(), ['Story of the mountain']));
   await page.fill('#search', 'nowhere');
-  assert.ok(await page.getByText('Nothing found.').isVisible());
+  await page.getByText('Nothing found.').waitFor();
   await page.fill('#search', '');
 
   const item = page.locator('.conversations li', { hasText: 'mountain' });
@@ -337,9 +338,9 @@ test('settings and presets reach the request', async (t) => {
   await page.locator('.model-select').selectOption('rwkv7-g1-0.1b');
   await say(page, 'And then?');
   await answered(page);
-  assert.equal(chats().at(-1).temperature, 0.35);
-  assert.equal(chats().at(-1).model, 'rwkv7-g1-0.1b');
-  assert.equal(chats().at(-1).state, undefined, 'another model cannot go on from this state');
+  await eventually(async () => assert.equal(chats().at(-1).temperature, 0.35));
+  await eventually(async () => assert.equal(chats().at(-1).model, 'rwkv7-g1-0.1b'));
+  await eventually(async () => assert.equal(chats().at(-1).state, undefined, 'another model cannot go on from this state'));
 });
 
 test('the playground continues any text and takes another token', async (t) => {
@@ -347,19 +348,19 @@ test('the playground continues any text and takes another token', async (t) => {
   await page.fill('#sheet', 'Once there was a bird.');
   await page.press('#sheet', 'Control+Enter');
   await page.getByRole('button', { name: 'Go on' }).waitFor();
-  assert.equal(asked('/v1/completions').at(-1).logprobs, 5);
+  await eventually(async () => assert.equal(asked('/v1/completions').at(-1).logprobs, 5));
   const token = page.locator('.token').nth(2);
   const lines = await page.evaluate(() => [...document.querySelector('.mirror').querySelectorAll('span')].slice(0, 3).map((one) => one.getClientRects()[0].top));
   assert.equal(lines[2], lines[0], 'what the model wrote follows in the same line');
   const before = await page.locator('.token').count();
   await token.hover();
   await page.locator('.popover').waitFor();
-  assert.match(await page.locator('.popover').textContent(), /%/);
+  await eventually(async () => assert.match(await page.locator('.popover').textContent(), /%/));
   await shot(page, 'playground-light');
   await page.locator('.alternative', { hasText: 'fish' }).click();
   await page.getByRole('button', { name: 'Go on' }).waitFor();
-  assert.equal(asked('/v1/completions').at(-1).prompt, 'Once there was a bird. The little fish');
-  assert.equal(await page.locator('.token').count(), before + 3);
+  await eventually(async () => assert.equal(asked('/v1/completions').at(-1).prompt, 'Once there was a bird. The little fish'));
+  await eventually(async () => assert.equal(await page.locator('.token').count(), before + 3));
   await page.emulateMedia({ colorScheme: 'dark' });
   await shot(page, 'playground-dark');
   await page.locator('.token').first().focus();
@@ -367,10 +368,10 @@ test('the playground continues any text and takes another token', async (t) => {
   await page.keyboard.press('Enter');
   await page.locator('.popover').waitFor();
   await page.keyboard.press('Escape');
-  assert.equal(await page.locator('.popover').count(), 0);
+  await eventually(async () => assert.equal(await page.locator('.popover').count(), 0));
   await page.getByRole('button', { name: 'Edit all' }).click();
-  assert.match(await page.inputValue('#sheet'), /^Once there was a bird\. The little fish The little tern/);
-  assert.equal(await page.locator('.token').count(), 0);
+  await eventually(async () => assert.match(await page.inputValue('#sheet'), /^Once there was a bird\. The little fish The little tern/));
+  await eventually(async () => assert.equal(await page.locator('.token').count(), 0));
 });
 
 test('models load and unload', async (t) => {
@@ -378,7 +379,7 @@ test('models load and unload', async (t) => {
   const card = page.locator('[data-model="rwkv7-g1-0.1b"]');
   await card.getByRole('button', { name: 'Load' }).click();
   await card.getByRole('button', { name: 'Unload' }).waitFor();
-  assert.match(await card.textContent(), /RWKV-7.*191M.*12 layers of 768/s);
+  await eventually(async () => assert.match(await card.textContent(), /RWKV-7.*191M.*12 layers of 768/s));
   await shot(page, 'models-light');
   await page.emulateMedia({ colorScheme: 'dark' });
   await shot(page, 'models-dark');
@@ -389,11 +390,11 @@ test('models load and unload', async (t) => {
 test('metrics are live, and asked for only while they are shown', async (t) => {
   const page = await visit(t, browser, `${url}/#/metrics`);
   await page.waitForFunction(() => window.Chart && Chart.getChart(document.querySelector('canvas'))?.data.labels.length >= 3);
-  assert.match(await page.locator('.tiles').textContent(), /tokens\/s/);
+  await eventually(async () => assert.match(await page.locator('.tiles').textContent(), /tokens\/s/));
   await shot(page, 'metrics-light');
   await page.keyboard.press('t');
   await page.keyboard.press('t');
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  await eventually(async () => assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark'));
   await page.waitForTimeout(200);
   await shot(page, 'metrics-dark');
   await page.keyboard.press('1');
@@ -401,7 +402,7 @@ test('metrics are live, and asked for only while they are shown', async (t) => {
   await page.waitForTimeout(300);
   const before = asked('/v1/status').length;
   await page.waitForTimeout(1500);
-  assert.equal(asked('/v1/status').length, before);
+  await eventually(async () => assert.equal(asked('/v1/status').length, before));
 });
 
 test('kept states are read, forked, rolled back, downloaded and deleted', async (t) => {
@@ -413,7 +414,7 @@ test('kept states are read, forked, rolled back, downloaded and deleted', async 
   const rows = page.locator('[data-state]');
   await rows.first().waitFor();
   await rows.first().getByRole('button', { name: 'Show the text' }).click();
-  assert.match(await page.getByRole('dialog').textContent(), /little tern/);
+  await eventually(async () => assert.match(await page.getByRole('dialog').textContent(), /little tern/));
   await page.keyboard.press('Escape');
   const menu = rows.first().getByRole('button', { name: 'Menu' });
   await choose(page, menu, 'Fork');
@@ -431,12 +432,12 @@ test('kept states are read, forked, rolled back, downloaded and deleted', async 
   await choose(page, rows.filter({ hasText: 'a fork' }).first().getByRole('button', { name: 'Menu' }), 'Begin a chat here');
   await say(page, 'Hello again');
   await answered(page);
-  assert.match(chats().at(-1).state, /^st_/);
-  assert.deepEqual(chats().at(-1).messages, [{ role: 'user', content: 'Hello again' }]);
+  await eventually(async () => assert.match(chats().at(-1).state, /^st_/));
+  await eventually(async () => assert.deepEqual(chats().at(-1).messages, [{ role: 'user', content: 'Hello again' }]));
   await page.keyboard.press('Escape');
   await page.getByRole('link', { name: 'Kept states' }).click();
   await rows.first().waitFor();
-  assert.ok(await rows.locator('a', { hasText: 'a fork' }).first().isVisible(), 'the conversation that goes on from it');
+  await rows.locator('a', { hasText: 'a fork' }).first().waitFor();  // the conversation that goes on from it
   const count = await rows.count();
   await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Delete');
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
@@ -452,15 +453,15 @@ test('everything can be reached by keys', async (t) => {
   await page.keyboard.press('Escape');
   await page.locator('.turn').last().focus();
   await page.keyboard.press('ArrowUp');
-  assert.ok(await page.evaluate(() => document.activeElement.classList.contains('user')));
+  await eventually(async () => assert.ok(await page.evaluate(() => document.activeElement.classList.contains('user'))));
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('r');
   await answered(page);
   await page.locator('.turn').last().focus();
   await page.keyboard.press('ArrowLeft');
-  assert.equal(await page.locator('.switcher span').textContent(), '1 / 2');
+  await eventually(async () => assert.equal(await page.locator('.switcher span').textContent(), '1 / 2'));
   await page.keyboard.press('?');
-  assert.ok(await page.getByRole('dialog').getByText('Search conversations').isVisible());
+  await page.getByRole('dialog').getByText('Search conversations').waitFor();
   await shot(page, 'keys');
   await page.keyboard.press('Escape');
   for (const [key, view] of [['2', 'playground'], ['3', 'models'], ['4', 'metrics'], ['5', 'states']]) {
@@ -472,7 +473,7 @@ test('everything can be reached by keys', async (t) => {
   await page.locator('.welcome').waitFor();
   await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press('/');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'composer');
+  await eventually(async () => assert.equal(await page.evaluate(() => document.activeElement.id), 'composer'));
 });
 
 test('everything has a name', async (t) => {
@@ -486,15 +487,15 @@ test('everything has a name', async (t) => {
       .filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length || one.type === 'range'))
       .map((one) => one.outerHTML.slice(0, 100)));
     assert.deepEqual(nameless, [], view);
-    assert.equal(await page.locator('h1').count(), 1);
-    assert.equal(await page.locator('main').count(), 1);
+    await eventually(async () => assert.equal(await page.locator('h1').count(), 1));
+    await eventually(async () => assert.equal(await page.locator('main').count(), 1));
   }
 });
 
 test('Chinese, by the browser and by choice', async (t) => {
   const page = await visit(t, browser, url, { locale: 'zh-CN' });
-  assert.equal(await page.locator('html').getAttribute('lang'), 'zh');
-  assert.ok(await page.getByText('从哪里开始？').isVisible());
+  await eventually(async () => assert.equal(await page.locator('html').getAttribute('lang'), 'zh'));
+  await page.getByText('从哪里开始？').waitFor();
   await shot(page, 'chinese');
   await choose(page, page.locator('#language'), 'English');
   await page.getByText('Where shall we begin?').waitFor();

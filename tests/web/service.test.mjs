@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
-import { answered, choose, lastAnswer, launch, say, shot, visit } from './browser.mjs';
+import { answered, choose, eventually, lastAnswer, launch, say, shot, visit } from './browser.mjs';
 
 let browser;
 let server;
@@ -60,7 +60,7 @@ test('what a first visit loads is less than 200 KB', async (t) => {
   session.on('Network.loadingFinished', (event) => { bytes += event.encodedDataLength; });
   await page.goto(url, { waitUntil: 'networkidle' });
   t.diagnostic(`${bytes} bytes`);
-  assert.ok(await page.locator('.welcome h2').isVisible());
+  await page.locator('.welcome h2').waitFor();
   assert.ok(bytes > 10_000 && bytes < 200_000, `${bytes}`);
 });
 
@@ -69,15 +69,15 @@ test('a conversation streams, is stopped, branches and resumes', async (t) => {
   await limitTo(page, 24);
   await page.locator('.suggestions button').first().click();
   await answered(page);
-  assert.ok((await lastAnswer(page).textContent()).trim().length > 10);
-  assert.match(await page.locator('.turn.assistant .facts').textContent(), /\d+ tokens/);
+  await eventually(async () => assert.ok((await lastAnswer(page).textContent()).trim().length > 10));
+  await eventually(async () => assert.match(await page.locator('.turn.assistant .facts').textContent(), /\d+ tokens/));
   await say(page, 'Then she saw a ship.');
   await answered(page);
-  assert.match(await page.locator('.turn.assistant').last().locator('.facts').textContent(), /resumed \d+ of \d+ tokens/);
+  await eventually(async () => assert.match(await page.locator('.turn.assistant').last().locator('.facts').textContent(), /resumed \d+ of \d+ tokens/));
   await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
   await answered(page);
-  assert.equal(await page.locator('.turn.assistant').last().locator('.switcher span').textContent(), '2 / 2');
-  assert.equal(await page.locator('.error-line').count(), 0);
+  await eventually(async () => assert.equal(await page.locator('.turn.assistant').last().locator('.switcher span').textContent(), '2 / 2'));
+  await eventually(async () => assert.equal(await page.locator('.error-line').count(), 0));
   await shot(page, 'service-chat');
   await limitTo(page, 20_000);
   await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
@@ -95,16 +95,16 @@ test('the playground shows how probable its tokens are', async (t) => {
   const count = await page.locator('.token').count();
   assert.ok(count >= 8 && count <= 16, `${count} tokens`);
   await page.locator('.token').nth(4).click();
-  assert.ok(await page.locator('.alternative').count() >= 3);
+  await eventually(async () => assert.ok(await page.locator('.alternative').count() >= 3));
   await page.locator('.alternative:not(.taken)').first().click();
   await page.getByRole('button', { name: 'Go on' }).waitFor();
-  assert.equal(await page.locator('.error-line').count(), 0);
+  await eventually(async () => assert.equal(await page.locator('.error-line').count(), 0));
 });
 
 test('models, metrics and kept states are shown', async (t) => {
   const page = await visit(t, browser, `${url}/#/models`);
   await page.locator('[data-model] .badge.on').first().waitFor();
-  assert.match(await page.locator('[data-model]').first().textContent(), /RWKV-\d.*layers of/s);
+  await eventually(async () => assert.match(await page.locator('[data-model]').first().textContent(), /RWKV-\d.*layers of/s));
   await shot(page, 'service-models');
   await page.keyboard.press('4');
   await page.waitForFunction(() => window.Chart && Chart.getChart(document.querySelector('canvas'))?.data.labels.length >= 2);
@@ -118,7 +118,7 @@ test('models, metrics and kept states are shown', async (t) => {
   await rows.first().waitFor();
   const before = await rows.count();
   await rows.first().getByRole('button', { name: 'Show the text' }).click();
-  assert.match(await page.getByRole('dialog').textContent(), /The sea was calm/);
+  await eventually(async () => assert.match(await page.getByRole('dialog').textContent(), /The sea was calm/));
   await page.keyboard.press('Escape');
   await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Fork');
   await page.getByRole('dialog').getByRole('button', { name: 'Fork' }).click();
