@@ -53,7 +53,7 @@ test('an answer streams as Markdown and cannot do harm', async (t) => {
     await eventually(async () => assert.equal(await answer.locator(bad).count(), 0, bad));
   }
   await eventually(async () => assert.equal(await page.evaluate(() => window.attacked), undefined));
-  await answer.getByText('The end.').waitFor();
+  await answer.getByText('The end.').first().waitFor();
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await answer.getByRole('button', { name: 'Copy' }).click();
   assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^def tern/);
@@ -70,10 +70,10 @@ test('stop, answer again, switch, edit, branch: each goes on from a kept state',
   await say(page, 'Tell me a story');
   await answered(page);
   await say(page, 'slow please');
-  await page.getByText('word20').waitFor();
+  await page.getByText('word20').first().waitFor();
   await page.keyboard.press('Escape');
   await answered(page);
-  await page.getByText('stopped').waitFor();
+  await page.getByText('stopped').first().waitFor();
   assert.doesNotMatch(await lastAnswer(page).textContent(), /word399/);
   const [first, second] = chats();
   assert.equal(first.keep_state, true);
@@ -88,7 +88,7 @@ test('stop, answer again, switch, edit, branch: each goes on from a kept state',
   await page.getByText(/resumed \d+ of \d+ tokens/).last().waitFor();
   await eventually(async () => assert.equal(await page.locator('.turn.user').last().locator('.switcher span').textContent(), '2 / 2'));
   await page.getByRole('button', { name: 'Previous version' }).click();
-  await page.getByText('slow please').waitFor();
+  await page.getByText('slow please').first().waitFor();
   await page.getByRole('button', { name: 'Next version' }).click();
 
   await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
@@ -110,7 +110,7 @@ test('an answer that was stopped is completed, and states inside a branch are no
   await answered(page);
   const before = (await (await fetch(`${url}/v1/states`)).json()).data.length;
   await say(page, 'slow please');
-  await page.getByText('word5').waitFor();
+  await page.getByText('word5').first().waitFor();
   await page.locator('.send.stop').click();
   await answered(page);
   await page.getByRole('button', { name: 'Go on' }).click();
@@ -134,12 +134,12 @@ test('a conversation in two windows has what was written in both', async (t) => 
   await page.locator('textarea.edit').fill('half a thought');
   await say(other, 'Written elsewhere');
   await answered(other);
-  await page.getByText('Written elsewhere').waitFor();
+  await page.getByText('Written elsewhere').first().waitFor();
   await eventually(async () => assert.equal(await page.locator('textarea.edit').inputValue(), 'half a thought'));
   await page.locator('textarea.edit').press('Escape');
   await say(page, 'Written here');
   await answered(page);
-  await other.getByText('Written here').waitFor();
+  await other.getByText('Written here').first().waitFor();
   await other.waitForFunction(() => document.querySelectorAll('.turn').length === 6);
   const said = await other.locator('.turn.user .said').allTextContents();
   assert.deepEqual(said, ['Tell me a story', 'Written elsewhere', 'Written here']);
@@ -167,7 +167,7 @@ test('an edited answer is a branch too, and a turn can be deleted with what foll
   await eventually(async () => assert.deepEqual(chats().at(-1).messages.map((message) => message.content), ['Tell me a story', 'My own words.', 'Go on']));
   await page.locator('.turn').nth(1).getByRole('button', { name: 'Delete from here on' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
-  await lastAnswer(page).getByText('The little tern').waitFor();
+  await lastAnswer(page).getByText('The little tern').first().waitFor();
   await eventually(async () => assert.equal(await page.locator('.turn').count(), 2));
 });
 
@@ -225,7 +225,7 @@ test('a key is asked for, kept, and asked for again when it is wrong', async (t)
   await dialog.getByLabel('Key of this service').fill('wrong');
   await shot(page, 'key');
   await dialog.getByRole('button', { name: 'Save' }).click();
-  await dialog.getByText('did not accept').waitFor();
+  await dialog.getByText('did not accept').first().waitFor();
   await dialog.getByLabel('Key of this service').fill('secret');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await page.locator('.model-select option').first().waitFor({ state: 'attached' });
@@ -254,7 +254,7 @@ test('conversations stay, are found, renamed, exported, deleted and imported', a
   await page.fill('#search', 'mountain');
   await eventually(async () => assert.deepEqual(await links.allTextContents(), ['Story of the mountain']));
   await page.fill('#search', 'nowhere');
-  await page.getByText('Nothing found.').waitFor();
+  await page.getByText('Nothing found.').first().waitFor();
   await page.fill('#search', '');
 
   const item = page.locator('.conversations li', { hasText: 'mountain' });
@@ -284,26 +284,26 @@ test('conversations stay, are found, renamed, exported, deleted and imported', a
   };
   await upload(await readFile(file));
   await page.locator('.conversations a', { hasText: 'Peaks' }).click();
-  await page.getByText('Story of the mountain').waitFor();
+  await page.getByText('Story of the mountain').first().waitFor();
   await upload('nonsense');
-  await page.getByText('This file is not JSON.').waitFor();
+  await page.getByText('This file is not JSON.').first().waitFor();
 });
 
 test('an answer stays as far as it was written when the page is left', async (t) => {
   const page = await visit(t, browser, url);
   await say(page, 'slow please');
-  await page.getByText('word20').waitFor();
+  await page.getByText('word20').first().waitFor();
   await page.reload();
-  await page.locator('.turn.assistant').getByText('word20').waitFor();
-  await page.getByText('stopped').waitFor();
+  await page.locator('.turn.assistant').getByText('word20').first().waitFor();
+  await page.getByText('stopped').first().waitFor();
   await page.getByRole('button', { name: 'Go on' }).waitFor();
   const item = page.locator('.conversations li', { hasText: 'slow please' });
   await item.hover();
   await choose(page, item.getByRole('button'), 'Delete');
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
-  await page.getByText('Conversations appear here').waitFor();
+  await page.getByText('Conversations appear here').first().waitFor();
   await page.reload();
-  await page.getByText('Conversations appear here').waitFor();
+  await page.getByText('Conversations appear here').first().waitFor();
 });
 
 test('settings and presets reach the request', async (t) => {
@@ -420,11 +420,11 @@ test('kept states are read, forked, rolled back, downloaded and deleted', async 
   await choose(page, menu, 'Fork');
   await page.getByRole('dialog').getByLabel('Note').fill('a fork');
   await page.getByRole('dialog').getByRole('button', { name: 'Fork' }).click();
-  await page.getByText('a fork').waitFor();
+  await page.getByText('a fork').first().waitFor();
   await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Roll back');
   await page.getByRole('dialog').getByRole('textbox').fill('3');
   await page.getByRole('dialog').getByRole('button', { name: 'Roll back' }).click();
-  await page.getByText('3 tokens').waitFor();
+  await page.getByText('3 tokens').first().waitFor();
   await shot(page, 'states');
   const download = page.waitForEvent('download');
   await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Download');
@@ -461,7 +461,7 @@ test('everything can be reached by keys', async (t) => {
   await page.keyboard.press('ArrowLeft');
   await eventually(async () => assert.equal(await page.locator('.switcher span').textContent(), '1 / 2'));
   await page.keyboard.press('?');
-  await page.getByRole('dialog').getByText('Search conversations').waitFor();
+  await page.getByRole('dialog').getByText('Search conversations').first().waitFor();
   await shot(page, 'keys');
   await page.keyboard.press('Escape');
   for (const [key, view] of [['2', 'playground'], ['3', 'models'], ['4', 'metrics'], ['5', 'states']]) {
@@ -495,10 +495,10 @@ test('everything has a name', async (t) => {
 test('Chinese, by the browser and by choice', async (t) => {
   const page = await visit(t, browser, url, { locale: 'zh-CN' });
   await eventually(async () => assert.equal(await page.locator('html').getAttribute('lang'), 'zh'));
-  await page.getByText('从哪里开始？').waitFor();
+  await page.getByText('从哪里开始？').first().waitFor();
   await shot(page, 'chinese');
   await choose(page, page.locator('#language'), 'English');
-  await page.getByText('Where shall we begin?').waitFor();
+  await page.getByText('Where shall we begin?').first().waitFor();
 });
 
 test('a phone has all of it, and nothing wider than the screen', async (t) => {
