@@ -129,7 +129,8 @@ void AddConvert(CLI::App& app, Run* run) {
   command->add_option("--names", options->names, "Names within safetensors")
       ->check(CLI::IsMember({"blinkdl", "huggingface"}))
       ->capture_default_str();
-  command->add_option("--tokenizer", options->tokenizer, "Vocabulary to embed in a GGUF, or to leave beside other formats (default: found by itself)")
+  command->add_option("--tokenizer", options->tokenizer,
+                      "Vocabulary to embed in a GGUF, or to leave beside other formats (default: found by itself)")
       ->type_name("FILE");
   AddThreads(*command, options->threads);
   command->add_flag("--json", options->json, "Machine-readable output");

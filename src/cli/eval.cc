@@ -106,13 +106,6 @@ void Limit(std::vector<Example>* examples, int64_t limit) {
 
 // ---- perplexity
 
-/// Whether a path names RWKV-LM's pair of files, tokens already, by either name or by what they share.
-bool NamesBinidx(const std::string& path) {
-  std::error_code error;
-  return path.ends_with(".bin") || path.ends_with(".idx") ||
-         (!std::filesystem::exists(path, error) && std::filesystem::exists(path + ".idx", error));
-}
-
 /// Fails where a file cannot be opened, so that this is known before the others are measured.
 Status CheckReadable(const std::string& path) {
   std::error_code error;

@@ -68,7 +68,7 @@ Status RunTokenizeToFile(const TokenizeArguments& options) {
     return InvalidArgument(fmt::format("--out {}: expected a name that ends in .bin", options.out));
   }
   for (const std::string& file : files) {
-    if (file.ends_with(".bin") || file.ends_with(".idx")) {
+    if (NamesBinidx(file)) {
       return InvalidArgument(fmt::format("'{}' holds tokens already; expected plain text or .jsonl", file));
     }
   }

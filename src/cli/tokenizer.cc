@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "formats/binidx.h"
 #include "text/vocab_trainer.h"
 #include "text/world_vocab.h"
 #include "train/corpus.h"
@@ -66,7 +67,7 @@ Result<int64_t> CountTokens(const TokenizerArguments& options, const Tokenizer& 
 /// Refuses files that are no text, and the file that is to be written: it would be gone.
 Status CheckFiles(const TokenizerArguments& options) {
   for (const std::string& file : options.files) {
-    if (file.ends_with(".bin") || file.ends_with(".idx")) {
+    if (NamesBinidx(file)) {
       return InvalidArgument(fmt::format("'{}' holds tokens already; expected plain text or .jsonl", file));
     }
     std::error_code ignored;

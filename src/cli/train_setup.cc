@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "cli/common.h"
+#include "formats/binidx.h"
 #include "text/world_vocab.h"
 #include "train/join_data.h"
 
@@ -19,13 +20,6 @@ using train::TokenData;
 using train::TrainOptions;
 
 constexpr const char *kWorldName = "vocab.txt", *kNeoxName = "tokenizer.json";
-
-/// Whether a path is RWKV-LM's pair of files, tokens already.
-bool HoldsTokens(const std::string& path) {
-  std::error_code error;
-  return path.ends_with(".bin") || path.ends_with(".idx") ||
-         (!fs::exists(path, error) && fs::exists(path + ".idx", error));
-}
 
 /// A share of the data ("0.1"), if that is what the option says.
 std::optional<double> AsShare(const std::string& text) {
@@ -57,10 +51,10 @@ Status ChooseTokenizer(const std::string& folder, TrainSetup* setup) {
     auto found = FindTokenizer(options.model, setup->model->Find("emb.weight")->shape[0]);
     if (found.ok()) setup->tokenizer = *found;
     if (found.ok()) return OkStatus();
-    if (!std::all_of(options.data.begin(), options.data.end(), HoldsTokens)) return found.status();
+    if (!std::all_of(options.data.begin(), options.data.end(), NamesBinidx)) return found.status();
     return OkStatus();
   }
-  if (std::all_of(options.data.begin(), options.data.end(), HoldsTokens)) {
+  if (std::all_of(options.data.begin(), options.data.end(), NamesBinidx)) {
     if (!setup->run) {
       setup->notes.push_back(
           "no --tokenizer: as many symbols as the largest id asks for; the model will need its vocabulary beside it");

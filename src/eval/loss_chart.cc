@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
-#include <string_view>
 
 #include "base/line_chart.h"
 #include "eval/perplexity.h"
-#include "text/utf8.h"
+#include "text/tokenizer.h"
 
 namespace tern::eval {
 namespace {
@@ -22,17 +21,6 @@ std::vector<ChartTick> Ticks(double end) {
   for (int power = 0; power <= static_cast<int>(end); power += every)
     ticks.push_back({static_cast<double>(power), fmt::format("{}", (int64_t{1} << power) - 1)});
   return ticks;
-}
-
-/// A file's name may be any bytes; a drawing is XML, which must be characters.
-std::string AsUtf8(std::string_view text) {
-  std::string characters;
-  for (size_t at = 0; at < text.size();) {
-    const Utf8Char c = DecodeUtf8(text, at);
-    c.valid ? characters.append(text.substr(at, c.length)) : characters.append("\uFFFD");
-    at += c.length;
-  }
-  return characters;
 }
 
 }  // namespace
@@ -49,7 +37,10 @@ std::string DrawLossByPosition(const Perplexity& perplexity, const std::string& 
   }
   const double end =
       perplexity.positions.empty() ? 1 : std::max(1.0, LogPlace(perplexity.positions.back().to));
-  return DrawSvg({.title = AsUtf8(title),
+  Utf8Stream characters;  // a file's name may be any bytes; a drawing is XML
+  std::string clean = characters.Push(title);
+  clean += characters.Finish();
+  return DrawSvg({.title = clean,
                   .x_label = "tokens read before",
                   .y_label = "nats per token",
                   .x_end = end,

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <string_view>
 
@@ -159,6 +160,12 @@ BinidxPaths BinidxPairOf(const std::string& path) {
   std::string stem = path;
   if (path.ends_with(".bin") || path.ends_with(".idx")) stem.resize(path.size() - 4);
   return {stem + ".bin", stem + ".idx"};
+}
+
+bool NamesBinidx(const std::string& path) {
+  std::error_code error;
+  return path.ends_with(".bin") || path.ends_with(".idx") ||
+         (!std::filesystem::exists(path, error) && std::filesystem::exists(path + ".idx", error));
 }
 
 Result<std::shared_ptr<const BinidxReader>> BinidxReader::Open(const std::string& path) {

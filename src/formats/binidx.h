@@ -39,6 +39,8 @@ struct BinidxPaths {
   std::string bin, idx;
 };
 BinidxPaths BinidxPairOf(const std::string& path);
+/// Whether a path is such a name: by its ending, or X where there is no file X, but an X.idx.
+bool NamesBinidx(const std::string& path);
 
 /// A mapped corpus. Immutable; safe to share between threads.
 class BinidxReader {

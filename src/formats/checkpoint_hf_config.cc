@@ -9,7 +9,6 @@
 namespace tern {
 namespace {
 
-
 class ConfigMaker {
  public:
   ConfigMaker(const Checkpoint& checkpoint, const SavePlan& plan) : checkpoint_(checkpoint), plan_(plan) {}

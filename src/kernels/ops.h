@@ -166,12 +166,6 @@ struct KernelTable {
   void (*add)(float* y, const float* x, int64_t n);            ///< y += x
   void (*mul)(float* y, const float* x, int64_t n);            ///< y *= x
 
-  /// RWKV-7's two keys of one token, in each head of N of n channels: kk = (k⊙k_k)/max(‖k⊙k_k‖₂, 1e-12), the key that is
-  /// removed, and k ← k⊙(1 + (a − 1)⊙k_a), the one that is written.
-  void (*keys7)(float* kk, float* k, const float* a, const float* k_k, const float* k_a, int64_t n, int64_t N);
-  /// RWKV-7's bonus of one token, in each head of N of n channels: y += (Σ_head r⊙k⊙r_k)·v.
-  void (*bonus7)(float* y, const float* r, const float* k, const float* v, const float* r_k, int64_t n, int64_t N);
-
   void (*wkv4)(const Wkv4Args& args);
   void (*wkv6)(const Wkv6Args& args);
   void (*wkv7)(const Wkv7Args& args);

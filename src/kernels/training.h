@@ -1,5 +1,5 @@
-// What training needs beyond inference: forward row functions over any number type, and the backward of each directly
-// under it. The table for float follows the level that Kernels() uses; double and complex<double> have the reference
+// What training needs beyond inference (which takes RWKV-7's keys and bonus from here): forward row functions over any number
+// type, and the backward of each directly under it. The table for float follows the level that Kernels() uses; double and complex<double> have the reference
 // code alone, which is what proves gradients (a complex step has no cancellation).
 //
 // Conventions. Rows have n channels. Table entries are single-threaded and pure. A backward takes the upstream gradient
@@ -123,7 +123,7 @@ struct TrainingTable {
   /// Backward: dk += …, dk_k += …, from dkk.
   void (*removal_key)(T* kk, const T* k, const T* k_k, int64_t n, int64_t N);
   void (*removal_key_backward)(T* dk, T* dk_k, const T* dkk, const T* k, const T* k_k, int64_t n, int64_t N);
-  /// RWKV-7's replacement key: y = k⊙(1 + (a − 1)⊙k_a). Backward: dk = … set, da += …, dk_a += …; dk may be dy.
+  /// RWKV-7's replacement key: y = k⊙(1 + (a − 1)⊙k_a), y may be k. Backward: dk = … set, da += …, dk_a += …; dk may be dy.
   void (*replacement_key)(T* y, const T* k, const T* a, const T* k_a, int64_t n);
   void (*replacement_key_backward)(T* dk, T* da, T* dk_a, const T* dy, const T* k, const T* a, const T* k_a, int64_t n);
   /// RWKV-7's bonus, per head of N: y += (Σ_head r⊙k⊙r_k)·v. Backward: dr, dk, dv, dr_k += ….

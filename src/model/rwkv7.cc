@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "kernels/ops.h"
+#include "kernels/training.h"
 #include "model/architecture.h"
 
 namespace tern {
@@ -155,7 +156,9 @@ class Rwkv7 : public Architecture {
       kernel.sigmoid(mix, mix, A);
       kernel.shift_mix(v, v, v_first + at, mix, A);
     }
-    kernel.keys7(kk, k, a, l.att.k_k.data(), l.att.k_a.data(), A, N);
+    const auto& row = kernels::Training<float>();
+    row.removal_key(kk, k, l.att.k_k.data(), A, N);
+    row.replacement_key(k, k, a, l.att.k_a.data(), A);
   }
 
   /// Row t of what W_o reads: (GroupNorm(wkv) + (Σ_head r⊙k⊙r_k)·v) ⊙ g.
@@ -163,7 +166,7 @@ class Rwkv7 : public Architecture {
     const kernels::KernelTable& kernel = kernels::Kernels();
     const int64_t A = config_.att_width, N = config_.head_size, at = t * A;
     kernel.group_norm(wkv, wkv, l.att.ln_x.weight.data(), l.att.ln_x.bias.data(), A, config_.heads, config_.gn_eps);
-    kernel.bonus7(wkv, y.r + at, y.k + at, y.v + at, l.att.r_k.data(), A, N);
+    kernels::Training<float>().bonus(wkv, y.r + at, y.k + at, y.v + at, l.att.r_k.data(), A, N);
     kernel.mul(wkv, y.g + at, A);
   }
 

@@ -121,12 +121,6 @@ Result<std::shared_ptr<const TokenData>> OpenBinidx(const std::string& path, con
       std::make_shared<MappedTokens>(std::move(reader), BytesOfTokens(tokenizer), options.document_end));
 }
 
-bool IsBinidx(const std::string& path) {
-  std::error_code error;
-  return path.ends_with(".bin") || path.ends_with(".idx") ||
-         (!std::filesystem::exists(path, error) && std::filesystem::exists(path + ".idx", error));
-}
-
 }  // namespace
 
 int64_t TokenData::bytes() const {
@@ -155,7 +149,7 @@ std::shared_ptr<const TokenData> Slice(std::shared_ptr<const TokenData> data, in
 
 Result<std::shared_ptr<const TokenData>> OpenData(const std::string& path, const Tokenizer* tokenizer,
                                                   const DataOptions& options) {
-  if (IsBinidx(path)) return OpenBinidx(path, tokenizer, options);
+  if (NamesBinidx(path)) return OpenBinidx(path, tokenizer, options);
   if (tokenizer == nullptr) return InvalidArgument(fmt::format("'{}' is text: a tokenizer is needed", path));
   if (options.document_end >= tokenizer->vocab_size()) {
     return InvalidArgument(fmt::format("the document end {} is outside the vocabulary of {}",

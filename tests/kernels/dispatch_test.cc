@@ -30,7 +30,7 @@ TEST(Dispatch, TablesAreCompleteAndSayTheirLevel) {
     EXPECT_TRUE(t->matmul && t->packed_matmul && t->column_matmul && t->quantise_token && t->layer_norm &&
                 t->group_norm && t->shift_mix && t->shift_mix_dynamic &&
                 t->sigmoid && t->tanh && t->silu && t->relu_squared && t->exp_neg_exp && t->decay7 &&
-                t->add && t->mul && t->keys7 && t->bonus7 && t->wkv4 && t->wkv6 && t->wkv7)
+                t->add && t->mul && t->wkv4 && t->wkv6 && t->wkv7)
         << Name(level);
     if (t->bf16 == nullptr) continue;
     EXPECT_TRUE(t->bf16->matmul && t->bf16->tile && t->bf16->tile_bytes) << Name(level);

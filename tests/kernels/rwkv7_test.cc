@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/training.h"
 #include "tests/kernels/kernel_testing.h"
 
 namespace tern::kernels {
@@ -11,7 +12,10 @@ namespace {
 constexpr int64_t kHeads = 3;
 constexpr int64_t kRowHeadSizes[] = {1, 5, 8, 16, 17, 31, 40, 64, 65, 128};
 
-class Rwkv7Row : public EachLevel {};
+class Rwkv7Row : public EachLevel {
+ protected:
+  const TrainingTable<float>& row() const { return *TrainingOf(table().level); }
+};
 TERN_FOR_EACH_LEVEL(Rwkv7Row);
 
 TEST_P(Rwkv7Row, KeysEqualDoubleAtOddSizes) {
@@ -22,7 +26,8 @@ TEST_P(Rwkv7Row, KeysEqualDoubleAtOddSizes) {
     const Row key = Row::Normal(random, n), a = Row::Normal(random, n), k_k = Row::Normal(random, n),
               k_a = Row::Normal(random, n);
     Row kk(n), k = key;
-    table().keys7(kk.data(), k.data(), a.data(), k_k.data(), k_a.data(), n, N);
+    row().removal_key(kk.data(), k.data(), k_k.data(), n, N);
+    row().replacement_key(k.data(), k.data(), a.data(), k_a.data(), n);
     ASSERT_TRUE(kk.Intact() && k.Intact());
     for (int64_t head = 0; head < n; head += N) {
       double square = 0;
@@ -44,7 +49,8 @@ TEST_P(Rwkv7Row, AKeyOfZerosStaysOneAndNaNSpoilsItsHeadAlone) {
   const Row a = Row::Filled(n, 0.5f), k_k = Row::Filled(n, 1.0f), k_a = Row::Filled(n, 1.0f);
   std::fill_n(key.data(), N, 0.0f);
   key[N + 3] = kNan;
-  table().keys7(kk.data(), key.data(), a.data(), k_k.data(), k_a.data(), n, N);
+  row().removal_key(kk.data(), key.data(), k_k.data(), n, N);
+  row().replacement_key(key.data(), key.data(), a.data(), k_a.data(), n);
   for (int64_t i = 0; i < N; ++i) {
     EXPECT_EQ(kk[i], 0.0f);
     EXPECT_TRUE(std::isnan(kk[N + i]));
@@ -61,7 +67,7 @@ TEST_P(Rwkv7Row, BonusEqualsDoubleAtOddSizes) {
     const Row start = Row::Normal(random, n), r = Row::Normal(random, n), k = Row::Normal(random, n),
               v = Row::Normal(random, n), r_k = Row::Normal(random, n);
     Row y = start;
-    table().bonus7(y.data(), r.data(), k.data(), v.data(), r_k.data(), n, N);
+    row().bonus(y.data(), r.data(), k.data(), v.data(), r_k.data(), n, N);
     ASSERT_TRUE(y.Intact());
     for (int64_t head = 0; head < n; head += N) {
       double bonus = 0, size = 0;

@@ -81,32 +81,4 @@ void Mul(T* y, const T* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] *= x[i];
 }
 
-template <typename T>
-void Keys7(T* kk, T* k, const T* a, const T* k_k, const T* k_a, int64_t n, int64_t N) {
-  using Sum = typename NumberTraits<T>::Sum;
-  for (int64_t head = 0; head < n; head += N) {
-    Sum square = 0;
-    for (int64_t i = head; i < head + N; ++i) {
-      kk[i] = k[i] * k_k[i];
-      square += Sum(kk[i]) * Sum(kk[i]);
-    }
-    const Sum length = std::sqrt(square), least = 1e-12;
-    const Sum inverse = Sum(1) / (RealPart(length) < RealPart(least) ? least : length);
-    for (int64_t i = head; i < head + N; ++i) {
-      kk[i] = T(Sum(kk[i]) * inverse);
-      k[i] *= T(1) + (a[i] - T(1)) * k_a[i];
-    }
-  }
-}
-
-template <typename T>
-void Bonus7(T* y, const T* r, const T* k, const T* v, const T* r_k, int64_t n, int64_t N) {
-  using Sum = typename NumberTraits<T>::Sum;
-  for (int64_t head = 0; head < n; head += N) {
-    Sum bonus = 0;
-    for (int64_t i = head; i < head + N; ++i) bonus += Sum(r[i]) * Sum(k[i]) * Sum(r_k[i]);
-    for (int64_t i = head; i < head + N; ++i) y[i] += T(bonus) * v[i];
-  }
-}
-
 }  // namespace tern::kernels::ref

@@ -53,8 +53,6 @@ const KernelTable& RefTable() {
       .decay7 = ref::Map<float, ref::Decay7<float>>,
       .add = ref::Add<float>,
       .mul = ref::Mul<float>,
-      .keys7 = ref::Keys7<float>,
-      .bonus7 = ref::Bonus7<float>,
       .wkv4 = ref::Wkv4<Wkv4Args>,
       .wkv6 = ref::Wkv6<Wkv6Args>,
       .wkv7 = ref::Wkv7<Wkv7Args>,

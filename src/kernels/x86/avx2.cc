@@ -47,8 +47,6 @@ const KernelTable& Avx2Table() {
       .decay7 = Map<Decay7>,
       .add = Add,
       .mul = Mul,
-      .keys7 = Keys7,
-      .bonus7 = Bonus7,
       .wkv4 = Wkv4,
       .wkv6 = Wkv6,
       .wkv7 = Wkv7,

@@ -140,40 +140,5 @@ void GroupNorm(float* y, const float* x, const float* weight, const float* bias,
   for (int64_t c = 0; c < n; c += size) LayerNorm(y + c, x + c, weight + c, bias + c, size, eps);
 }
 
-void Keys7(float* kk, float* k, const float* a, const float* k_k, const float* k_a, int64_t n, int64_t N) {
-  const Vec one = Set(1.0f);
-  for (int64_t head = 0; head < n; head += N) {
-    Vec square = Zero();
-    for (int64_t i = head; i < head + N; i += kLanes) {
-      const int64_t rest = head + N - i;
-      const Vec key = LoadUpTo(k + i, rest), removal = key * LoadUpTo(k_k + i, rest);
-      square = Fma(removal, removal, square);
-      StoreUpTo(kk + i, removal, rest);
-      StoreUpTo(k + i, key * Fma(LoadUpTo(a + i, rest) - one, LoadUpTo(k_a + i, rest), one), rest);
-    }
-    const float length = __builtin_sqrtf(Sum(square));
-    const Vec inverse = Set(1.0f / (length < 1e-12f ? 1e-12f : length));
-    for (int64_t i = head; i < head + N; i += kLanes) {
-      const int64_t rest = head + N - i;
-      StoreUpTo(kk + i, LoadUpTo(kk + i, rest) * inverse, rest);
-    }
-  }
-}
-
-void Bonus7(float* y, const float* r, const float* k, const float* v, const float* r_k, int64_t n, int64_t N) {
-  for (int64_t head = 0; head < n; head += N) {
-    Vec sum = Zero();
-    for (int64_t i = head; i < head + N; i += kLanes) {
-      const int64_t rest = head + N - i;
-      sum = Fma(LoadUpTo(r + i, rest) * LoadUpTo(k + i, rest), LoadUpTo(r_k + i, rest), sum);
-    }
-    const Vec bonus = Set(Sum(sum));
-    for (int64_t i = head; i < head + N; i += kLanes) {
-      const int64_t rest = head + N - i;
-      StoreUpTo(y + i, Fma(bonus, LoadUpTo(v + i, rest), LoadUpTo(y + i, rest)), rest);
-    }
-  }
-}
-
 }  // namespace
 }  // namespace tern::kernels
