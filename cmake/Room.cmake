@@ -36,5 +36,6 @@ function(tern_room_test name)
   endif()
   target_link_libraries(tern_${name}_test PRIVATE ${ARGN} tern_testing GTest::gtest GTest::gmock)
   tern_precompile(tern_${name}_test <gtest/gtest.h> <gmock/gmock.h> <nlohmann/json.hpp>)
-  gtest_discover_tests(tern_${name}_test TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  # NO_PRETTY_VALUES: a parameterised test is named by its own name, without the value that GoogleTest prints behind it.
+  gtest_discover_tests(tern_${name}_test TEST_PREFIX ${name}. NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
 endfunction()
