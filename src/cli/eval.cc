@@ -24,6 +24,7 @@ namespace {
 struct EvalArguments {
   ModelOptions model;
   std::vector<std::string> files;
+  std::string state_in;
   std::string start;  ///< a token id, "none", or empty: DefaultStart
   int64_t limit = 0, batch = 32;
   bool json = false;
@@ -42,6 +43,7 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 struct Setting {
   LoadedModel loaded;  ///< without a tokenizer where none is needed and none was found
   std::optional<int32_t> start;
+  State state;  ///< what every text is read from
   int64_t batch = 32;
 
   const Model& model() const { return *loaded.model; }
@@ -76,6 +78,7 @@ Result<Setting> Prepare(const EvalArguments& options, bool tokens_alone = false)
   if (tokenizer.ok()) setting.loaded.tokenizer = *tokenizer;
   if (!tokenizer.ok() && (!tokens_alone || !options.model.tokenizer.empty())) return tokenizer.status();
   TERN_ASSIGN_OR_RETURN(setting.start, StartToken(options, setting.loaded));
+  TERN_ASSIGN_OR_RETURN(setting.state, StartState(options.state_in, *setting.loaded.model));
   setting.batch = options.batch;
   CatchInterrupts();
   return setting;
@@ -85,7 +88,7 @@ Result<Setting> Prepare(const EvalArguments& options, bool tokens_alone = false)
 template <typename Measure>
 auto WithProgress(const Setting& setting, const std::string& path, const Measure& measure) {
   std::unique_ptr<Progress> progress;
-  eval::ScoreOptions options{.sequences = setting.batch};
+  eval::ScoreOptions options{.sequences = setting.batch, .start = &setting.state};
   options.progress = [&](uint64_t done, uint64_t total) {
     if (!progress)
       progress = std::make_unique<Progress>(std::filesystem::path(path).filename(), total, "tokens");
@@ -417,6 +420,8 @@ CLI::App* AddCommon(CLI::App& parent, const std::string& name, const std::string
                     const std::string& limited, EvalArguments& options) {
   CLI::App* command = parent.add_subcommand(name, about);
   AddModelOptions(*command, options.model);
+  command->add_option("--state-in", options.state_in, "Read every text from a saved state, or from a tuned one")
+      ->type_name("FILE");
   command->add_option("--limit", options.limit, limited)->check(AtLeast(1))->type_name("N");
   command->add_option("--batch", options.batch, "At most so many texts side by side; changes the speed alone")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
@@ -446,7 +451,7 @@ void AddPerplexity(CLI::App& parent, Run* run) {
       ->type_name("LINE");
   command
       ->add_option("--context", options->context,
-                   "Windows of so many predictions, each from the zero state (default: whole documents)")
+                   "Windows of so many predictions, each from the initial state (default: whole documents)")
       ->check(AtLeast(1))
       ->type_name("N");
   command->add_option("--svg", options->svg, "Draw the loss by position")->type_name("FILE");

@@ -176,6 +176,11 @@ Result<TrainSetup> PrepareTraining(TrainOptions options, bool exact_vocab,
   TERN_RETURN_IF_ERROR(train::Validate(setup.options));
   if (!setup.options.model.empty() && !setup.run) {
     TERN_ASSIGN_OR_RETURN(setup.model, OpenCheckpoint(setup.options.model));
+    if (const CheckpointTensor* tuned = FindInitialState(*setup.model); tuned != nullptr) {
+      return Unsupported(fmt::format("--model {}: it starts from a tuned initial state ('{}'), which training does not "
+                                     "keep: leave it out with tern convert --drop-initial-state", setup.options.model,
+                                     tuned->name));
+    }
   }
   TERN_RETURN_IF_ERROR(ChooseTokenizer(folder, &setup));
   TERN_RETURN_IF_ERROR(OpenAllData(&setup));
