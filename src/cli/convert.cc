@@ -24,11 +24,12 @@ struct ConvertArguments {
 /// The vocabulary by id, for formats that carry one. Without --tokenizer one is looked for, and its absence is no
 /// error: the file can be written without.
 Result<std::vector<std::string>> Vocabulary(const ConvertArguments& options, const Checkpoint& checkpoint) {
-  if (!checkpoint.vocabulary().empty() && options.tokenizer.empty()) return checkpoint.vocabulary();
-  const CheckpointTensor* emb = checkpoint.Find("emb.weight");
-  const int64_t vocab = emb == nullptr || emb->shape.empty() ? 0 : emb->shape[0];
-  auto tokenizer = options.tokenizer.empty() ? FindTokenizer(checkpoint.source().path(), vocab)
-                                             : OpenTokenizer(options.tokenizer);
+  auto tokenizer = TokenizerOf(checkpoint, options.tokenizer);
+  if (!checkpoint.vocabulary().empty() && options.tokenizer.empty()) {
+    // One that does not fit is not passed on. One that no tokenizer can be made of stays as it is.
+    if (tokenizer.status().code() == StatusCode::kInvalidArgument) return tokenizer.status();
+    return checkpoint.vocabulary();
+  }
   if (!tokenizer.ok() && !options.tokenizer.empty()) return tokenizer.status();
   if (tokenizer.ok() && (*tokenizer)->name() == "world") return TokensById(**tokenizer);
   if (options.tokenizer.empty()) return std::vector<std::string>();
