@@ -112,7 +112,7 @@ class Chat {
     }
     for (;;) {
       if (editor_.terminal()) std::cout << "\n" << std::flush;
-      const auto line = editor_.Read("You: ");
+      TERN_ASSIGN_OR_RETURN(const auto line, editor_.Read("You: "));
       if (!line) break;
       const Status status = Handle(*line);
       if (!status.ok() && !editor_.terminal()) return status;  // a script must not go on after a failure

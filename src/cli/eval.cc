@@ -17,6 +17,7 @@
 #include "eval/lambada.h"
 #include "eval/perplexity.h"
 #include "formats/binidx.h"
+#include "text/json_records.h"
 
 namespace tern {
 namespace {
@@ -174,7 +175,7 @@ std::vector<std::vector<int32_t>> ReadPair(const BinidxReader& pair, std::option
 
 Result<std::vector<std::string>> Documents(const EvalArguments& options, const std::string& path) {
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
-  if (path.ends_with(".jsonl")) return eval::ParseDocuments(text, path);
+  if (NamesJson(path)) return eval::ParseDocuments(text, path);
   return eval::ParseText(text, options.separator);
 }
 
@@ -420,7 +421,8 @@ CLI::App* AddCommon(CLI::App& parent, const std::string& name, const std::string
                     const std::string& limited, EvalArguments& options) {
   CLI::App* command = parent.add_subcommand(name, about);
   AddModelOptions(*command, options.model);
-  command->add_option("--state-in", options.state_in, "Read every text from a saved state, or from a tuned one")
+  command
+      ->add_option("--state-in", options.state_in, "Read every text from a saved state, or from a tuned one")
       ->type_name("FILE");
   command->add_option("--limit", options.limit, limited)->check(AtLeast(1))->type_name("N");
   command->add_option("--batch", options.batch, "At most so many texts side by side; changes the speed alone")
@@ -441,9 +443,9 @@ void AddPerplexity(CLI::App& parent, Run* run) {
   CLI::App* command = AddCommon(parent, "perplexity", "How well a model predicts texts",
                                 "Predict at most so many tokens of each file", *options);
   command
-      ->add_option(
-          "files", options->files,
-          "Plain text, .jsonl with {\"text\": …} lines, or a .bin/.idx pair of tokens; -: standard input")
+      ->add_option("files", options->files,
+                   "Plain text, .jsonl or .json with {\"text\": …} records, or a .bin/.idx pair of tokens; "
+                   "-: standard input")
       ->required()
       ->type_name("FILE…");
   command
@@ -463,7 +465,7 @@ void AddLambada(CLI::App& parent, Run* run) {
   options->files.resize(1);
   CLI::App* command = AddCommon(parent, "lambada", "Guessing the last word of passages",
                                 "The first so many examples", *options);
-  command->add_option("file", options->files.front(), ".jsonl with {\"text\": …} lines")
+  command->add_option("file", options->files.front(), ".jsonl or .json with {\"text\": …} records")
       ->required()
       ->type_name("FILE");
   command->callback([=] { *run = [=] { return RunLambada(*options); }; });
@@ -474,8 +476,9 @@ void AddChoice(CLI::App& parent, Run* run) {
   CLI::App* command = AddCommon(parent, "choice", "Multiple choice questions",
                                 "The first so many examples of each file", *options);
   command
-      ->add_option("files", options->files,
-                   ".jsonl with query, choices, gold or context_options, continuation, gold in each line")
+      ->add_option(
+          "files", options->files,
+          ".jsonl or .json with query, choices, gold or context_options, continuation, gold in each record")
       ->required()
       ->type_name("FILE…");
   command

@@ -586,14 +586,17 @@ TEST(CheckpointSave, TunedInitialStatesAreLeftOutOnlyWhereThatIsAskedFor) {
   for (const Generation generation : kTunable) {
     const auto original = TunedCheckpoint(generation);
     ASSERT_NE(original, nullptr);
-    SaveOptions options{.format = FileFormat::kRwkvBin};
+    SaveOptions options;
+    options.format = FileFormat::kRwkvBin;
     const Status refused = SaveCheckpoint(*original, dir.File("a.bin"), options);
     EXPECT_THAT(refused.message(), HasSubstr("'blocks.0.att.time_state'"));
     options.drop_initial_state = true;
     ASSERT_TRUE(SaveCheckpoint(*original, dir.File("a.bin"), options).ok());
     EXPECT_EQ(FindInitialState(*MustOpen(dir.File("a.bin"))), nullptr);
   }
-  SaveOptions names{.format = FileFormat::kSafetensors, .names = SaveOptions::Names::kHuggingFace};
+  SaveOptions names;
+  names.format = FileFormat::kSafetensors;
+  names.names = SaveOptions::Names::kHuggingFace;
   for (const Generation generation : {Generation::kRwkv6, Generation::kRwkv7}) {
     const Status refused = SaveCheckpoint(*TunedCheckpoint(generation), dir.File("a.safetensors"), names);
     EXPECT_THAT(refused.message(), HasSubstr("under Hugging Face's names"));
