@@ -37,7 +37,7 @@ constexpr const char* kHelp =
 struct ChatArguments {
   ModelOptions model;
   SamplingOptions sampling = {.top_p = 0.5f, .presence = 0.4f, .frequency = 0.4f};
-  std::string chat_template, system, load;
+  std::string chat_template, system, load, state_in;
   int64_t max_tokens = 2000;
   bool json = false;
 };
@@ -99,6 +99,7 @@ class Chat {
         terminal_(::isatty(STDOUT_FILENO) == 1) {}
 
   Status Run() {
+    if (!options_.state_in.empty()) TERN_RETURN_IF_ERROR(conversation_.StartFrom(options_.state_in));
     if (!options_.load.empty()) {
       const std::string asked = conversation_.chat().name;
       TERN_RETURN_IF_ERROR(Load(options_.load));
@@ -111,7 +112,7 @@ class Chat {
     }
     for (;;) {
       if (editor_.terminal()) std::cout << "\n" << std::flush;
-      const auto line = editor_.Read("You: ");
+      TERN_ASSIGN_OR_RETURN(const auto line, editor_.Read("You: "));
       if (!line) break;
       const Status status = Handle(*line);
       if (!status.ok() && !editor_.terminal()) return status;  // a script must not go on after a failure
@@ -208,7 +209,8 @@ class Chat {
 
   /// A text of its own: the conversation does not notice.
   Status Continue(const std::string& text) {
-    Session session(loaded_.model, /*remember_tokens=*/false);
+    Session session = conversation_.session().Fork();
+    session.Reset();
     Sampler sampler(conversation_.sampling(), loaded_.tokenizer.get());
     std::vector<int32_t> tokens = loaded_.tokenizer->Encode(text);
     if (tokens.empty()) tokens = {FirstToken(*loaded_.tokenizer)};
@@ -320,7 +322,10 @@ void AddChat(CLI::App& app, Run* run) {
   command->add_option("--template", options->chat_template,
                       "raven, world, g1, g1-think or none (default: chosen from the model)");
   command->add_option("--system", options->system, "What the model is told before the first question");
-  command->add_option("--load", options->load, "Go on with a saved conversation")->type_name("FILE");
+  auto* load = command->add_option("--load", options->load, "Go on with a saved conversation")->type_name("FILE");
+  command->add_option("--state-in", options->state_in, "Begin from a saved state, or from a tuned one (att.time_state)")
+      ->type_name("FILE")
+      ->excludes(load);
   command->add_option("-n,--tokens", options->max_tokens, "At most so many tokens per answer")
       ->check(AtLeast(1))
       ->capture_default_str();

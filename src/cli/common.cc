@@ -19,6 +19,8 @@
 #include "base/progress.h"
 #include "cli/numbers.h"
 #include "cli/seed.h"
+#include "model/initial_state.h"
+#include "text/text_file.h"
 
 namespace tern {
 namespace {
@@ -127,7 +129,7 @@ Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options) {
   // AvailableMemory's users leave a quarter of it free.
   if (options.memory > 0) LimitMemory(options.memory / 3 * 4 + 1);
   TERN_ASSIGN_OR_RETURN(const std::string path, ModelPath(options.model));
-  return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto);
+  return Model::Load(path, options.mapped ? Placement::kMapped : Placement::kAuto, options.state_in);
 }
 
 Result<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& path) {
@@ -147,17 +149,19 @@ std::vector<std::string> TokensById(const Tokenizer& tokenizer) {
   return tokens;
 }
 
+Result<std::shared_ptr<const Tokenizer>> TokenizerOf(const Checkpoint& checkpoint, const std::string& given) {
+  const std::string& path = checkpoint.source().path();
+  const CheckpointTensor* embedding = checkpoint.Find("emb.weight");
+  const int64_t symbols = embedding == nullptr || embedding->shape.empty() ? 0 : embedding->shape[0];
+  if (given.empty() && checkpoint.vocabulary().empty()) return FindTokenizer(path, symbols);
+  TERN_ASSIGN_OR_RETURN(auto tokenizer,
+                        given.empty() ? MakeWorldTokenizer(checkpoint.vocabulary()) : OpenTokenizer(given));
+  TERN_RETURN_IF_ERROR(CheckVocabulary(*tokenizer, given.empty() ? path : given, symbols, path));
+  return tokenizer;
+}
+
 Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model) {
-  if (!options.tokenizer.empty()) {
-    TERN_ASSIGN_OR_RETURN(auto tokenizer, OpenTokenizer(options.tokenizer));
-    if (tokenizer->vocab_size() > model.config().vocab) {
-      return InvalidArgument(fmt::format("tokenizer '{}' has {} tokens, but the model's vocabulary has only {}",
-                                         options.tokenizer, tokenizer->vocab_size(), model.config().vocab));
-    }
-    return tokenizer;
-  }
-  if (!model.checkpoint().vocabulary().empty()) return MakeWorldTokenizer(model.checkpoint().vocabulary());
-  return FindTokenizer(model.checkpoint().source().path(), model.config().vocab);
+  return TokenizerOf(model.checkpoint(), options.tokenizer);
 }
 
 Result<LoadedModel> LoadModelAndTokenizer(const ModelOptions& options) {
@@ -167,12 +171,19 @@ Result<LoadedModel> LoadModelAndTokenizer(const ModelOptions& options) {
   return loaded;
 }
 
+Result<State> StartState(const std::string& state_in, const Model& model) {
+  if (state_in.empty()) return model.NewState();
+  TERN_ASSIGN_OR_RETURN(SavedState saved, LoadStartState(state_in, model));
+  return std::move(saved.state);
+}
+
 void PrintJson(const nlohmann::ordered_json& json) {
   std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
 }
 
-Result<std::string> ReadText(const std::string& path) {
-  if (path != "-") return ReadFileToString(path);
+namespace {
+
+Result<std::string> ReadStandardInput() {
   std::string text;
   char chunk[1 << 16];
   for (;;) {
@@ -185,6 +196,13 @@ Result<std::string> ReadText(const std::string& path) {
     if (got == 0) return text;
     text.append(chunk, static_cast<size_t>(got));
   }
+}
+
+}  // namespace
+
+Result<std::string> ReadText(const std::string& path) {
+  TERN_ASSIGN_OR_RETURN(std::string bytes, path == "-" ? ReadStandardInput() : ReadFileToString(path));
+  return DecodeText(std::move(bytes), path);
 }
 
 std::string HumanBytes(uint64_t bytes) {

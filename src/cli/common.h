@@ -22,6 +22,7 @@ namespace tern {
 struct ModelOptions {
   std::string model = {};      ///< --model
   std::string tokenizer = {};  ///< --tokenizer, or empty: look for it
+  std::string state_in = {};   ///< what the model's texts start from, or empty: its own initial state
   int threads = 0;        ///< --threads; 0: all cores
   bool mapped = false;    ///< --mmap
   uint64_t memory = 0;    ///< --memory; 0: what is free
@@ -52,9 +53,14 @@ Result<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& path);
 std::vector<std::string> TokensById(const Tokenizer& tokenizer);
 /// The model alone. Sets the number of threads.
 Result<std::shared_ptr<const Model>> LoadModel(const ModelOptions& options);
-/// The tokenizer that goes with a model: --tokenizer, the file's own vocabulary, or one that lies beside it.
+/// The tokenizer that goes with a model: the one `given`, else the file's own vocabulary, else one that lies beside it.
+/// One that does not fit the model's symbols is an error that names both sizes.
+Result<std::shared_ptr<const Tokenizer>> TokenizerOf(const Checkpoint& checkpoint, const std::string& given);
 Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& options, const Model& model);
 Result<LoadedModel> LoadModelAndTokenizer(const ModelOptions& options);
+
+/// What a text starts from: the file of --state-in, or, where that is empty, the model's initial state.
+Result<State> StartState(const std::string& state_in, const Model& model);
 
 /// Where to get a model and how to start it: three lines.
 std::string HowToGetAModel();
@@ -62,7 +68,7 @@ std::string HowToGetAModel();
 /// One JSON document on standard output, bytes that are no UTF-8 replaced.
 void PrintJson(const nlohmann::ordered_json& json);
 
-/// Text from a file, or from standard input when the path is "-".
+/// Text from a file, or from standard input when the path is "-", in any encoding that DecodeText knows.
 Result<std::string> ReadText(const std::string& path);
 
 /// "1.5 GB", "384 KB".

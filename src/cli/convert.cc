@@ -18,17 +18,18 @@ namespace {
 struct ConvertArguments {
   std::string in, out, type, names = "blinkdl", tokenizer;
   int threads = 0;
-  bool json = false;
+  bool drop_initial_state = false, json = false;
 };
 
 /// The vocabulary by id, for formats that carry one. Without --tokenizer one is looked for, and its absence is no
 /// error: the file can be written without.
 Result<std::vector<std::string>> Vocabulary(const ConvertArguments& options, const Checkpoint& checkpoint) {
-  if (!checkpoint.vocabulary().empty() && options.tokenizer.empty()) return checkpoint.vocabulary();
-  const CheckpointTensor* emb = checkpoint.Find("emb.weight");
-  const int64_t vocab = emb == nullptr || emb->shape.empty() ? 0 : emb->shape[0];
-  auto tokenizer = options.tokenizer.empty() ? FindTokenizer(checkpoint.source().path(), vocab)
-                                             : OpenTokenizer(options.tokenizer);
+  auto tokenizer = TokenizerOf(checkpoint, options.tokenizer);
+  if (!checkpoint.vocabulary().empty() && options.tokenizer.empty()) {
+    // One that does not fit is not passed on. One that no tokenizer can be made of stays as it is.
+    if (tokenizer.status().code() == StatusCode::kInvalidArgument) return tokenizer.status();
+    return checkpoint.vocabulary();
+  }
   if (!tokenizer.ok() && !options.tokenizer.empty()) return tokenizer.status();
   if (tokenizer.ok() && (*tokenizer)->name() == "world") return TokensById(**tokenizer);
   if (options.tokenizer.empty()) return std::vector<std::string>();
@@ -62,6 +63,14 @@ void WarnOfEpsilon(const Checkpoint& checkpoint, FileFormat out) {
              "logits will differ a little\n");
 }
 
+/// The state lies in a tensor of Tern's own, and llama.cpp refuses tensors that it does not know.
+void WarnOfInitialState(const Checkpoint& checkpoint, const SaveOptions& save) {
+  if (save.format != FileFormat::kGguf || save.drop_initial_state || FindInitialState(checkpoint) == nullptr) return;
+  fmt::print(stderr,
+             "tern: warning: the tuned initial state is kept in tensors blk.N.time_mix_state.weight, which llama.cpp does "
+             "not read: --drop-initial-state leaves it out\n");
+}
+
 Status RunConvert(const ConvertArguments& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
   SaveOptions save;
@@ -78,6 +87,7 @@ Status RunConvert(const ConvertArguments& options) {
       return InvalidArgument(fmt::format("--names huggingface: '{}' is no safetensors", options.out));
     save.names = SaveOptions::Names::kHuggingFace;
   }
+  save.drop_initial_state = options.drop_initial_state;
   TERN_ASSIGN_OR_RETURN(auto checkpoint, OpenCheckpoint(options.in));
   const bool carries = save.format == FileFormat::kGguf;
   std::vector<std::string> vocabulary;
@@ -86,6 +96,7 @@ Status RunConvert(const ConvertArguments& options) {
   }
   if (carries) save.vocabulary = vocabulary;
   WarnOfEpsilon(*checkpoint, save.format);
+  WarnOfInitialState(*checkpoint, save);
   // A warning, since torch can be told to write none: what stands in their place is no sign of damage then.
   if (const Status verified = checkpoint->source().Verify(); !verified.ok())
     fmt::print(stderr, "tern: warning: {}; damaged, unless it was written without checksums\n", verified.message());
@@ -132,6 +143,9 @@ void AddConvert(CLI::App& app, Run* run) {
   command->add_option("--tokenizer", options->tokenizer,
                       "Vocabulary to embed in a GGUF, or to leave beside other formats (default: found by itself)")
       ->type_name("FILE");
+  command->add_flag("--drop-initial-state", options->drop_initial_state,
+                    "Leave a tuned initial state (att.time_state) out; needed for .bin and Hugging Face's names, which have no "
+                    "place for it");
   AddThreads(*command, options->threads);
   command->add_flag("--json", options->json, "Machine-readable output");
   command->callback([=] { *run = [=] { return RunConvert(*options); }; });

@@ -17,6 +17,7 @@
 #include "eval/lambada.h"
 #include "eval/perplexity.h"
 #include "formats/binidx.h"
+#include "text/json_records.h"
 
 namespace tern {
 namespace {
@@ -24,6 +25,7 @@ namespace {
 struct EvalArguments {
   ModelOptions model;
   std::vector<std::string> files;
+  std::string state_in;
   std::string start;  ///< a token id, "none", or empty: DefaultStart
   int64_t limit = 0, batch = 32;
   bool json = false;
@@ -42,6 +44,7 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 struct Setting {
   LoadedModel loaded;  ///< without a tokenizer where none is needed and none was found
   std::optional<int32_t> start;
+  State state;  ///< what every text is read from
   int64_t batch = 32;
 
   const Model& model() const { return *loaded.model; }
@@ -76,6 +79,7 @@ Result<Setting> Prepare(const EvalArguments& options, bool tokens_alone = false)
   if (tokenizer.ok()) setting.loaded.tokenizer = *tokenizer;
   if (!tokenizer.ok() && (!tokens_alone || !options.model.tokenizer.empty())) return tokenizer.status();
   TERN_ASSIGN_OR_RETURN(setting.start, StartToken(options, setting.loaded));
+  TERN_ASSIGN_OR_RETURN(setting.state, StartState(options.state_in, *setting.loaded.model));
   setting.batch = options.batch;
   CatchInterrupts();
   return setting;
@@ -85,7 +89,7 @@ Result<Setting> Prepare(const EvalArguments& options, bool tokens_alone = false)
 template <typename Measure>
 auto WithProgress(const Setting& setting, const std::string& path, const Measure& measure) {
   std::unique_ptr<Progress> progress;
-  eval::ScoreOptions options{.sequences = setting.batch};
+  eval::ScoreOptions options{.sequences = setting.batch, .start = &setting.state};
   options.progress = [&](uint64_t done, uint64_t total) {
     if (!progress)
       progress = std::make_unique<Progress>(std::filesystem::path(path).filename(), total, "tokens");
@@ -171,7 +175,7 @@ std::vector<std::vector<int32_t>> ReadPair(const BinidxReader& pair, std::option
 
 Result<std::vector<std::string>> Documents(const EvalArguments& options, const std::string& path) {
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
-  if (path.ends_with(".jsonl")) return eval::ParseDocuments(text, path);
+  if (NamesJson(path)) return eval::ParseDocuments(text, path);
   return eval::ParseText(text, options.separator);
 }
 
@@ -417,6 +421,9 @@ CLI::App* AddCommon(CLI::App& parent, const std::string& name, const std::string
                     const std::string& limited, EvalArguments& options) {
   CLI::App* command = parent.add_subcommand(name, about);
   AddModelOptions(*command, options.model);
+  command
+      ->add_option("--state-in", options.state_in, "Read every text from a saved state, or from a tuned one")
+      ->type_name("FILE");
   command->add_option("--limit", options.limit, limited)->check(AtLeast(1))->type_name("N");
   command->add_option("--batch", options.batch, "At most so many texts side by side; changes the speed alone")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
@@ -436,9 +443,9 @@ void AddPerplexity(CLI::App& parent, Run* run) {
   CLI::App* command = AddCommon(parent, "perplexity", "How well a model predicts texts",
                                 "Predict at most so many tokens of each file", *options);
   command
-      ->add_option(
-          "files", options->files,
-          "Plain text, .jsonl with {\"text\": …} lines, or a .bin/.idx pair of tokens; -: standard input")
+      ->add_option("files", options->files,
+                   "Plain text, .jsonl or .json with {\"text\": …} records, or a .bin/.idx pair of tokens; "
+                   "-: standard input")
       ->required()
       ->type_name("FILE…");
   command
@@ -446,7 +453,7 @@ void AddPerplexity(CLI::App& parent, Run* run) {
       ->type_name("LINE");
   command
       ->add_option("--context", options->context,
-                   "Windows of so many predictions, each from the zero state (default: whole documents)")
+                   "Windows of so many predictions, each from the initial state (default: whole documents)")
       ->check(AtLeast(1))
       ->type_name("N");
   command->add_option("--svg", options->svg, "Draw the loss by position")->type_name("FILE");
@@ -458,7 +465,7 @@ void AddLambada(CLI::App& parent, Run* run) {
   options->files.resize(1);
   CLI::App* command = AddCommon(parent, "lambada", "Guessing the last word of passages",
                                 "The first so many examples", *options);
-  command->add_option("file", options->files.front(), ".jsonl with {\"text\": …} lines")
+  command->add_option("file", options->files.front(), ".jsonl or .json with {\"text\": …} records")
       ->required()
       ->type_name("FILE");
   command->callback([=] { *run = [=] { return RunLambada(*options); }; });
@@ -469,8 +476,9 @@ void AddChoice(CLI::App& parent, Run* run) {
   CLI::App* command = AddCommon(parent, "choice", "Multiple choice questions",
                                 "The first so many examples of each file", *options);
   command
-      ->add_option("files", options->files,
-                   ".jsonl with query, choices, gold or context_options, continuation, gold in each line")
+      ->add_option(
+          "files", options->files,
+          ".jsonl or .json with query, choices, gold or context_options, continuation, gold in each record")
       ->required()
       ->type_name("FILE…");
   command

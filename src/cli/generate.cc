@@ -33,7 +33,7 @@ Result<std::string> Prompt(const GenerateArguments& options) {
 Result<size_t> Prepare(const GenerateArguments& options, const Tokenizer& tokenizer, Session& session, Sampler& sampler) {
   TERN_ASSIGN_OR_RETURN(const std::string prompt, Prompt(options));
   if (!options.state_in.empty()) {
-    TERN_ASSIGN_OR_RETURN(const std::string note, session.Load(options.state_in));
+    TERN_ASSIGN_OR_RETURN(const std::string note, session.StartFrom(options.state_in));
     const auto json = nlohmann::json::parse(note, nullptr, /*allow_exceptions=*/false);
     if (json.is_object() && json.contains("sampler")) TERN_RETURN_IF_ERROR(SamplerFromJson(json["sampler"].dump(), &sampler));
   }
@@ -120,7 +120,8 @@ void AddGenerate(CLI::App& app, Run* run) {
       ->type_name("FILE")
       ->excludes(grammar);
   command->add_flag("--ignore-eos", options->generate.ignore_end_of_document, "Go on after the end of a document");
-  command->add_option("--state-in", options->state_in, "Continue from a saved state")->type_name("FILE");
+  command->add_option("--state-in", options->state_in, "Continue from a saved state, or from a tuned one (att.time_state)")
+      ->type_name("FILE");
   command->add_option("--state-out", options->state_out, "Save the state at the end")->type_name("FILE");
   AddSamplingOptions(*command, options->sampling);
   command->add_flag("--json", options->json, "One JSON document with text, tokens and timings, instead of a stream");

@@ -48,6 +48,7 @@ nlohmann::ordered_json Describe(const Model& model, const std::string& tokenizer
   j["bytes_per_token"] = f.bytes_per_token;
   j["flop_per_token"] = f.flop_per_token;
   j["state_bytes"] = f.state_bytes;
+  j["initial_state"] = FindInitialState(model.checkpoint()) == nullptr ? "zero" : "tuned";
   j["predicted_memory_bytes"] = f.memory_bytes;
   std::map<std::string, TypeCount> types;
   for (const CheckpointTensor& t : model.checkpoint().tensors()) {
@@ -85,6 +86,7 @@ void PrintTable(const nlohmann::ordered_json& j) {
   }
   line("weights", HumanBytes(number("weight_bytes")));
   line("state", HumanBytes(number("state_bytes")) + " per sequence, whatever its length");
+  if (j["initial_state"] == "tuned") line("initial state", "tuned (att.time_state)");
   line("per token", fmt::format("{} read, {:.3g} MFLOP", HumanBytes(number("bytes_per_token")),
                                 static_cast<double>(number("flop_per_token")) / 1e6));
   line("memory", HumanBytes(number("predicted_memory_bytes")) + " predicted");

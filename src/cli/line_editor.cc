@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/common.h"
+#include "text/text_lines.h"
 
 namespace tern {
 
@@ -18,6 +19,7 @@ struct LineEditor::Impl {
   History* history = nullptr;
   HistEvent event = {};
   std::string history_file, prompt;
+  TextLines script{std::cin, "-"};  ///< where there is no terminal
 
   static char* Prompt(EditLine* edit) {
     void* impl = nullptr;
@@ -67,14 +69,14 @@ LineEditor::~LineEditor() {
 
 bool LineEditor::terminal() const { return impl_->edit != nullptr; }
 
-std::optional<std::string> LineEditor::Read(const std::string& prompt) {
+Result<std::optional<std::string>> LineEditor::Read(const std::string& prompt) {
   std::string text;
   for (bool more = true; more;) {
     std::optional<std::string> part;
     if (terminal()) {
       part = impl_->ReadPart(text.empty() ? prompt : "… ");
-    } else if (std::string line; std::getline(std::cin, line)) {
-      part = line;
+    } else {
+      TERN_ASSIGN_OR_RETURN(part, impl_->script.Next());
     }
     if (!part) return text.empty() ? std::nullopt : std::optional(text);
     while (!part->empty() && (part->back() == '\n' || part->back() == '\r')) part->pop_back();
@@ -83,7 +85,7 @@ std::optional<std::string> LineEditor::Read(const std::string& prompt) {
     text += *part;
   }
   if (terminal() && !text.empty()) history(impl_->history, &impl_->event, H_ENTER, text.c_str());
-  return text;
+  return std::optional(std::move(text));
 }
 
 std::string DefaultHistoryFile() {

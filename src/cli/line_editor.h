@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "base/status.h"
+
 namespace tern {
 
 /// One per program. Ctrl-C at the prompt gives an empty line; end of input (Ctrl-D) gives nothing.
@@ -17,8 +19,9 @@ class LineEditor {
   LineEditor& operator=(const LineEditor&) = delete;
 
   bool terminal() const;
-  /// Without the line break. A line that ends in a backslash goes on in the next one.
-  std::optional<std::string> Read(const std::string& prompt);
+  /// Without the line break; nothing at the end. A line that ends in a backslash goes on in the next one.
+  /// Fails where a script is not text (TextLines).
+  Result<std::optional<std::string>> Read(const std::string& prompt);
 
  private:
   struct Impl;

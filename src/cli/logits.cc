@@ -14,13 +14,14 @@ namespace {
 struct LogitsArguments {
   ModelOptions model;
   std::vector<int32_t> tokens;
+  std::string state_in;
   int64_t chunk = kPromptChunk;
   bool json = false;
 };
 
 Status RunLogits(const LogitsArguments& options) {
   TERN_ASSIGN_OR_RETURN(auto model, LoadModel(options.model));
-  State state = model->NewState();
+  TERN_ASSIGN_OR_RETURN(State state, StartState(options.state_in, *model));
   Workspace workspace;
   std::vector<float> logits;
   const std::span<const int32_t> tokens = options.tokens;
@@ -65,6 +66,8 @@ void AddLogits(CLI::App& app, Run* run) {
   command->add_option("--chunk", options->chunk, "Tokens per pass (1: one at a time)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
+  command->add_option("--state-in", options->state_in, "Start from a saved state, or from a tuned one (att.time_state)")
+      ->type_name("FILE");
   command->add_flag("--json", options->json, "{\"logits\": […]}, all of them");
   command->callback([=] { *run = [=] { return RunLogits(*options); }; });
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -25,7 +26,7 @@ namespace tern {
 namespace {
 
 struct ServeArguments {
-  std::vector<std::string> models;
+  std::vector<std::string> models, states_in;
   ModelOptions model;  ///< what holds for all of them
   serve::HttpOptions http;
   serve::HostOptions host;
@@ -36,12 +37,38 @@ struct ServeArguments {
 
 constexpr double kGigabyte = 1e9, kMostGigabytes = 1e9;
 
+/// NAME=FILE; an empty name where there is FILE alone.
+std::pair<std::string, std::string> SplitName(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || text.find('/') < equals) return {"", text};
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
 /// NAME=FILE, or FILE alone: its name without the ending.
 serve::ModelSource ParseModel(const std::string& text) {
-  const size_t equals = text.find('=');
-  if (equals != std::string::npos && text.find('/') > equals)
-    return {text.substr(0, equals), text.substr(equals + 1)};
-  return {std::filesystem::path(text).stem(), text};
+  const auto [name, path] = SplitName(text);
+  return {path == text ? std::filesystem::path(text).stem().string() : name, path, {}};
+}
+
+/// Gives the models the start states of --state-in.
+Status AddStartStates(const std::vector<std::string>& states_in, std::vector<serve::ModelSource>* sources) {
+  for (const std::string& text : states_in) {
+    const auto [name, path] = SplitName(text);
+    if (name.empty() && (path != text || sources->size() > 1)) {
+      return InvalidArgument(fmt::format("--state-in {}: for which model? Give NAME=FILE", text));
+    }
+    const auto source = std::find_if(
+        sources->begin(), sources->end(),
+        [&name = name](const serve::ModelSource& one) { return name.empty() || one.name == name; });
+    if (source == sources->end())
+      return InvalidArgument(fmt::format("--state-in {}: no model has that name", text));
+    if (path.empty()) return InvalidArgument(fmt::format("--state-in {}: expected NAME=FILE or FILE", text));
+    if (!source->state_in.empty()) {
+      return InvalidArgument(fmt::format("--state-in: two states for the model '{}'", source->name));
+    }
+    source->state_in = path;
+  }
+  return OkStatus();
 }
 
 Result<std::vector<serve::ModelSource>> ModelSources(const ServeArguments& options) {
@@ -62,6 +89,7 @@ Result<std::vector<serve::ModelSource>> ModelSources(const ServeArguments& optio
     }
     sources.push_back(std::move(source));
   }
+  TERN_RETURN_IF_ERROR(AddStartStates(options.states_in, &sources));
   return sources;
 }
 
@@ -80,9 +108,10 @@ Result<std::vector<std::string>> ApiKeys(const ServeArguments& options) {
 }
 
 serve::ModelLoader Loader(const ModelOptions& options) {
-  return [options](const std::string& path) -> Result<serve::ModelFiles> {
+  return [options](const serve::ModelSource& source) -> Result<serve::ModelFiles> {
     ModelOptions one = options;
-    one.model = path;
+    one.model = source.path;
+    one.state_in = source.state_in;
     one.threads = 0;  // set once for all, and not while another model computes
     TERN_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModelAndTokenizer(one));
     return serve::ModelFiles{std::move(loaded.model), std::move(loaded.tokenizer)};
@@ -261,6 +290,10 @@ void AddServe(CLI::App& app, Run* run) {
       ->add_option("--tokenizer", options->model.tokenizer,
                    "Vocabulary of all models (default: found by itself)")
       ->type_name("FILE");
+  command
+      ->add_option("--state-in", options->states_in,
+                   "Begin every text of a model from a saved state, or from a tuned one (att.time_state)")
+      ->type_name("[NAME=]FILE…");
   AddThreads(*command, options->model.threads);
   command->add_flag("--mmap", options->model.mapped, "Use the weights in the mapped file");
   AddHttpOptions(*command, *options);

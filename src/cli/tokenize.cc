@@ -221,10 +221,10 @@ void AddTokenize(CLI::App& app, Run* run) {
   CLI::Option* text = command->add_option(
       "text", options->texts, "The text (default: --file or standard input); with --out, one or more files");
   command
-      ->add_option(
-          "--out", options->out,
-          "Write the tokens of files (plain text, or .jsonl with {\"text\": …} a line) to X.bin and X.idx, "
-          "RWKV-LM's binidx; each document ends with the tokenizer's end of a document")
+      ->add_option("--out", options->out,
+                   "Write the tokens of files (plain text, or .jsonl or .json with {\"text\": …} records) to "
+                   "X.bin and X.idx, "
+                   "RWKV-LM's binidx; each document ends with the tokenizer's end of a document")
       ->type_name("X.bin");
   command
       ->add_option("--separator", options->separator,

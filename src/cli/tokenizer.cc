@@ -36,7 +36,9 @@ Result<int64_t> ReadDocuments(const TokenizerArguments& options, VocabTrainer& t
     constexpr int64_t kMega = 1'000'000;
     Progress progress("reading " + file, static_cast<uint64_t>(reader->size() / kMega), "MB", !options.json);
     std::string storage;
-    for (auto batch = reader->Next(kBatchBytes); !batch.empty(); batch = reader->Next(kBatchBytes)) {
+    for (;;) {
+      TERN_ASSIGN_OR_RETURN(const auto batch, reader->Next(kBatchBytes));
+      if (batch.empty()) break;
       for (const train::RawDocument& document : batch) {
         TERN_ASSIGN_OR_RETURN(const std::string_view text, reader->Text(document, &storage));
         trainer.Add(text);
@@ -125,7 +127,7 @@ void AddTokenizer(CLI::App& app, Run* run) {
   CLI::App* command = group->add_subcommand("train",
                                             "Learn a vocabulary in RWKV World's format from text: all 256 "
                                             "bytes, and tokens that never reach over a word");
-  command->add_option("files", options->files, "Text: plain, or .jsonl with {\"text\": …} a line")
+  command->add_option("files", options->files, "Text: plain, or .jsonl or .json with {\"text\": …} records")
       ->required();
   command
       ->add_option("--vocab-size", options->vocab_size,

@@ -36,7 +36,8 @@ class Group {
 void AddData(CLI::App& command, TrainOptions& o) {
   Group group(command, "Data");
   group.Add("--data", o.data,
-            "Texts, .jsonl ({\"text\": …} a line) or RWKV-LM's .bin/.idx; several are joined", "FILE…");
+            "Texts, .jsonl or .json ({\"text\": …} records) or RWKV-LM's .bin/.idx; several are joined",
+            "FILE…");
   group.Add("--validation", o.validation, "A file, or a share of the data at its end (0.1)", "FILE|SHARE");
   group.Add(
       "--tokenizer", o.tokenizer,

@@ -39,20 +39,16 @@ Status ChooseTokenizer(const std::string& folder, TrainSetup* setup) {
       if (const std::string kept = folder + "/" + name; fs::exists(kept, error)) path = kept;
     }
   }
-  if (!path.empty()) {
+  const Checkpoint* model = setup->run ? setup->run->weights.get() : setup->model.get();
+  if (!path.empty() && model == nullptr) {
     TERN_ASSIGN_OR_RETURN(setup->tokenizer, OpenTokenizer(path));
     return OkStatus();
   }
-  if (setup->model != nullptr && !setup->model->vocabulary().empty()) {
-    TERN_ASSIGN_OR_RETURN(setup->tokenizer, MakeWorldTokenizer(setup->model->vocabulary()));
-    return OkStatus();
-  }
-  if (setup->model != nullptr) {
-    auto found = FindTokenizer(options.model, setup->model->Find("emb.weight")->shape[0]);
+  if (!path.empty() || setup->model != nullptr) {
+    const auto found = TokenizerOf(*model, path);
     if (found.ok()) setup->tokenizer = *found;
-    if (found.ok()) return OkStatus();
-    if (!std::all_of(options.data.begin(), options.data.end(), NamesBinidx)) return found.status();
-    return OkStatus();
+    const bool needed = !path.empty() || !std::all_of(options.data.begin(), options.data.end(), NamesBinidx);
+    return needed ? found.status() : OkStatus();
   }
   if (std::all_of(options.data.begin(), options.data.end(), NamesBinidx)) {
     if (!setup->run) {
@@ -134,9 +130,9 @@ Status ChooseShape(bool exact_vocab, TrainSetup* setup) {
     return OkStatus();
   }
   if (!exact_vocab || options.vocab == 0) options.vocab = ChooseVocab(setup);
-  if (setup->tokenizer != nullptr && setup->tokenizer->vocab_size() > options.vocab) {
-    return InvalidArgument(fmt::format("--vocab {}: the tokenizer has {} symbols", options.vocab,
-                                       setup->tokenizer->vocab_size()));
+  if (setup->tokenizer != nullptr && !VocabularyFits(*setup->tokenizer, options.vocab)) {
+    return InvalidArgument(fmt::format("--vocab {}: the tokenizer has {} symbols, which no command takes for a model of "
+                                       "so many logits", options.vocab, setup->tokenizer->vocab_size()));
   }
   const Generation generation = options.generation == 4 ? Generation::kRwkv4 : Generation::kRwkv7;
   TERN_ASSIGN_OR_RETURN(setup->shape, train::MakeShape(generation, options.vocab, options.layers,
@@ -176,6 +172,11 @@ Result<TrainSetup> PrepareTraining(TrainOptions options, bool exact_vocab,
   TERN_RETURN_IF_ERROR(train::Validate(setup.options));
   if (!setup.options.model.empty() && !setup.run) {
     TERN_ASSIGN_OR_RETURN(setup.model, OpenCheckpoint(setup.options.model));
+    if (const CheckpointTensor* tuned = FindInitialState(*setup.model); tuned != nullptr) {
+      return Unsupported(fmt::format("--model {}: it starts from a tuned initial state ('{}'), which training does not "
+                                     "keep: leave it out with tern convert --drop-initial-state", setup.options.model,
+                                     tuned->name));
+    }
   }
   TERN_RETURN_IF_ERROR(ChooseTokenizer(folder, &setup));
   TERN_RETURN_IF_ERROR(OpenAllData(&setup));

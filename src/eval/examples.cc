@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parallel.h"
+#include "text/json_records.h"
 
 namespace tern::eval {
 namespace {
@@ -26,40 +27,27 @@ std::string_view WithoutLineBreak(std::string_view text) {
   return text;
 }
 
-/// Calls use(object) for every line that is not blank; a line that is no JSON object, and every error of
-/// `use`, is reported with the file's name and the line's number.
-Status ForEachLine(std::string_view text, const std::string& path, FunctionRef<Status(const Json&)> use) {
-  for (size_t line = 1, begin = 0; begin < text.size(); ++line) {
-    const size_t end = std::min(text.size(), text.find('\n', begin));
-    const std::string_view content = text.substr(begin, end - begin);
-    begin = end + 1;
-    if (TrimEnd(content).empty()) continue;
-    const Json json = Json::parse(content, nullptr, /*allow_exceptions=*/false);
-    const Status status = json.is_object() ? use(json) : Corrupt("no JSON object");
-    if (!status.ok()) return status.WithContext(fmt::format("'{}' line {}", path, line));
+/// Calls use(object) for every record; one that is no JSON object, and every error of `use`, is reported with
+/// the file's name and the record's line.
+Status ForEachRecord(std::string_view text, const std::string& path, FunctionRef<Status(const Json&)> use) {
+  JsonRecordCutter records(text, path);
+  for (;;) {
+    TERN_ASSIGN_OR_RETURN(const auto record, records.Next());
+    if (!record) return OkStatus();
+    TERN_ASSIGN_OR_RETURN(const Json json, ParseJsonRecord(*record, path));
+    TERN_RETURN_IF_ERROR(use(json).WithContext(ShowLine(path, record->place)));
   }
-  return OkStatus();
-}
-
-Result<std::string> GetString(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end()) return Corrupt(fmt::format("there is no \"{}\"", key));
-  if (!found->is_string()) return Corrupt(fmt::format("\"{}\" is no string", key));
-  return found->get<std::string>();
 }
 
 Result<std::vector<std::string>> GetStrings(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) return Corrupt(fmt::format("there is no \"{}\"", key));
+  if (!found->is_array()) return Corrupt(fmt::format("\"{}\" is no array of strings", key));
   std::vector<std::string> strings;
-  if (found->is_array()) {
-    for (const Json& item : *found) {
-      if (!item.is_string()) break;
-      strings.push_back(item.get<std::string>());
-    }
-  }
-  if (!found->is_array() || strings.size() != found->size()) {
-    return Corrupt(fmt::format("\"{}\" is no array of strings", key));
+  for (const Json& item : *found) {
+    const std::string what = fmt::format("item {} of \"{}\"", strings.size(), key);
+    TERN_ASSIGN_OR_RETURN(std::string string, JsonStringValue(item, what));
+    strings.push_back(std::move(string));
   }
   if (strings.size() < 2) {
     return Corrupt(fmt::format("\"{}\" has {} items, a choice needs two or more", key, strings.size()));
@@ -71,7 +59,8 @@ Result<size_t> GetGold(const Json& object, size_t choices) {
   const auto found = object.find("gold");
   if (found == object.end()) return Corrupt("there is no \"gold\"");
   if (!found->is_number_unsigned() || found->get<uint64_t>() >= choices) {
-    return Corrupt(fmt::format("\"gold\" is {}, not one of the choices 0 to {}", found->dump(), choices - 1));
+    return Corrupt(
+        fmt::format("\"gold\" is {}, not one of the choices 0 to {}", ShowJson(*found), choices - 1));
   }
   return static_cast<size_t>(found->get<uint64_t>());
 }
@@ -88,7 +77,7 @@ Status AddChoice(std::string_view context, std::string_view choice, ChoiceExampl
 
 Result<ChoiceExample> ParseQuery(const Json& json, std::string_view delimiter) {
   ChoiceExample example;
-  TERN_ASSIGN_OR_RETURN(const std::string query, GetString(json, "query"));
+  TERN_ASSIGN_OR_RETURN(const std::string query, JsonString(json, "query"));
   TERN_ASSIGN_OR_RETURN(const std::vector<std::string> choices, GetStrings(json, "choices"));
   const std::string context = std::string(TrimStart(TrimEnd(query))) + std::string(delimiter);
   example.contexts.emplace_back(TrimEnd(context));
@@ -99,7 +88,7 @@ Result<ChoiceExample> ParseQuery(const Json& json, std::string_view delimiter) {
 Result<ChoiceExample> ParseSchema(const Json& json) {
   ChoiceExample example;
   TERN_ASSIGN_OR_RETURN(const std::vector<std::string> contexts, GetStrings(json, "context_options"));
-  TERN_ASSIGN_OR_RETURN(const std::string continuation, GetString(json, "continuation"));
+  TERN_ASSIGN_OR_RETURN(const std::string continuation, JsonString(json, "continuation"));
   for (const std::string& context : contexts) example.contexts.emplace_back(TrimEnd(context));
   TERN_RETURN_IF_ERROR(AddChoice(" ", continuation, &example));
   return example;
@@ -132,8 +121,8 @@ std::vector<std::string> ParseText(std::string_view text, std::string_view separ
 
 Result<std::vector<std::string>> ParseDocuments(std::string_view text, const std::string& path) {
   std::vector<std::string> documents;
-  TERN_RETURN_IF_ERROR(ForEachLine(text, path, [&](const Json& json) -> Status {
-    TERN_ASSIGN_OR_RETURN(std::string document, GetString(json, "text"));
+  TERN_RETURN_IF_ERROR(ForEachRecord(text, path, [&](const Json& json) -> Status {
+    TERN_ASSIGN_OR_RETURN(std::string document, JsonString(json, "text"));
     if (!TrimEnd(document).empty()) documents.push_back(std::move(document));
     return OkStatus();
   }));
@@ -142,8 +131,8 @@ Result<std::vector<std::string>> ParseDocuments(std::string_view text, const std
 
 Result<std::vector<LambadaExample>> ParseLambada(std::string_view text, const std::string& path) {
   std::vector<LambadaExample> examples;
-  TERN_RETURN_IF_ERROR(ForEachLine(text, path, [&](const Json& json) -> Status {
-    TERN_ASSIGN_OR_RETURN(const std::string passage, GetString(json, "text"));
+  TERN_RETURN_IF_ERROR(ForEachRecord(text, path, [&](const Json& json) -> Status {
+    TERN_ASSIGN_OR_RETURN(const std::string passage, JsonString(json, "text"));
     const size_t space = passage.rfind(' ');
     if (space == std::string::npos) return Corrupt("\"text\" has no space before a last word");
     examples.push_back({passage.substr(0, space), passage.substr(space)});
@@ -155,7 +144,7 @@ Result<std::vector<LambadaExample>> ParseLambada(std::string_view text, const st
 Result<std::vector<ChoiceExample>> ParseChoices(std::string_view text, const std::string& path,
                                                 std::string_view delimiter) {
   std::vector<ChoiceExample> examples;
-  TERN_RETURN_IF_ERROR(ForEachLine(text, path, [&](const Json& json) -> Status {
+  TERN_RETURN_IF_ERROR(ForEachRecord(text, path, [&](const Json& json) -> Status {
     if (!json.contains("query") && !json.contains("context_options")) {
       return Corrupt("there is neither \"query\" nor \"context_options\"");
     }

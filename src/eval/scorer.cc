@@ -114,7 +114,7 @@ void Scorer::Fill() {
     auto reading = std::make_unique<Reading>();
     reading->task = order_[next_++];
     reading->tokens = tasks_[reading->task].prefix;
-    reading->state = model_.NewState();
+    reading->state = options_.start != nullptr ? *options_.start : model_.NewState();
     readings_.push_back(std::move(reading));
   }
 }

@@ -15,7 +15,7 @@ namespace tern::eval {
 
 /// A text that is read, and the texts that may follow it. The tokens are not owned.
 struct Task {
-  std::span<const int32_t> prefix;                      ///< read from the zero state; not empty
+  std::span<const int32_t> prefix;                      ///< read from the initial state; not empty
   std::vector<std::span<const int32_t>> continuations;  ///< each is scored as what follows the prefix
 };
 
@@ -30,6 +30,8 @@ struct ScoreOptions {
   int64_t sequences = 32;  ///< texts read side by side; fewer where their states would take over 256 MiB
   /// Tokens of one pass over all sequences; fewer where their logits would take over 64 MiB.
   int64_t pass_tokens = 512;
+  /// What every prefix is read from; null: the model's initial state.
+  const State* start = nullptr;
   /// Called between passes with tokens read and to read; false stops (kCancelled).
   std::function<bool(uint64_t done, uint64_t total)> progress = {};
 };

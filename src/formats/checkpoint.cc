@@ -42,6 +42,14 @@ Result<std::shared_ptr<const Checkpoint>> Checkpoint::FromSource(std::shared_ptr
   return CheckpointBuilder(std::move(source)).Build();
 }
 
+const CheckpointTensor* FindInitialState(const Checkpoint& checkpoint) {
+  const auto& tensors = checkpoint.tensors();
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [](const CheckpointTensor& tensor) {
+    return tensor.name.ends_with(".att.time_state");
+  });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
 Result<std::shared_ptr<const Checkpoint>> OpenCheckpoint(const std::string& path) {
   TERN_ASSIGN_OR_RETURN(auto source, OpenTensorSource(path));
   return Checkpoint::FromSource(std::move(source));

@@ -81,6 +81,9 @@ class Checkpoint {
   float layer_norm_eps_ = 1e-5f;
 };
 
+/// The first tuned initial state (blocks.N.att.time_state); nullptr: the model starts every text from zeros.
+const CheckpointTensor* FindInitialState(const Checkpoint& checkpoint);
+
 /// OpenTensorSource and Checkpoint::FromSource in one.
 Result<std::shared_ptr<const Checkpoint>> OpenCheckpoint(const std::string& path);
 
@@ -98,6 +101,8 @@ struct SaveOptions {
   enum class Names { kBlinkDL, kHuggingFace } names = Names::kBlinkDL;
   /// The tokenizer's vocabulary by id as byte strings, embedded where the format can (GGUF).
   std::vector<std::string> vocabulary;
+  /// Leaves a tuned initial state out. Without this it is an error where the format cannot hold one.
+  bool drop_initial_state = false;
   WriteProgress progress;
 };
 

@@ -71,6 +71,17 @@ Status CheckpointBuilder::FindOne(const TensorInfo& info) {
   const LayeredName name = SplitLayer(info.name);
   const auto it = patterns_.find(name.pattern);
   if (it == patterns_.end()) {
+    if (info.name.ends_with("ts_state") || info.name.ends_with("time_offset")) {
+      return Error(
+          StatusCode::kUnsupported, info.name,
+          "is a tuned token-shift start, which this program does not apply; of the tuned states it knows "
+          "att.time_state");
+    }
+    if (info.name.ends_with(".time_state")) {
+      return Error(StatusCode::kUnsupported, info.name,
+                   fmt::format("is a tuned initial state, which RWKV-{} models under {} names do not have",
+                               major_, family_->title()));
+    }
     if (!family_->IsForeign(info.name)) return OkStatus();
     return Error(StatusCode::kUnsupported, info.name,
                  fmt::format("is none of an RWKV-{} model under {} names", major_, family_->title()));
@@ -122,6 +133,7 @@ Status CheckpointBuilder::ReadContext() {
   }
   context_.channels = shape[1];
   context_.generation = DetectGeneration();
+  context_.as_blinkdl = HasBlinkDlOrder();
   TERN_RETURN_IF_ERROR(ReadHeadSize());
   return ReadRescale();
 }
@@ -134,6 +146,17 @@ Generation CheckpointBuilder::DetectGeneration() const {
   const Found* decay = FindName("blocks.0.att.time_decay");
   const bool per_head = decay != nullptr && WithoutTrailingOnes(decay->info->shape).size() < 2;
   return per_head ? Generation::kRwkv5_1 : Generation::kRwkv5_2;
+}
+
+// Told by a name that Ai00 writes otherwise, or in RWKV-7, whose names are the same, by a matrix [C, rank].
+bool CheckpointBuilder::HasBlinkDlOrder() const {
+  if (source_->format() != FileFormat::kSafetensors) return true;
+  if (major_ == 6) return source_->Find("blocks.0.att.time_maa_x") != nullptr;
+  if (major_ == 5) return source_->Find("blocks.0.att.time_faaaa") != nullptr;
+  const Found* low_rank = FindName("blocks.0.att.w1");
+  if (low_rank == nullptr || low_rank->info->shape.size() != 2) return false;
+  const Shape& shape = low_rank->info->shape;
+  return shape[0] == context_.channels && shape[1] != context_.channels;
 }
 
 Status CheckpointBuilder::ReadHeadSize() {

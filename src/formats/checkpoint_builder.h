@@ -35,6 +35,7 @@ class CheckpointBuilder {
   Generation DetectGeneration() const;
   Status ReadHeadSize();
   Status ReadRescale();
+  bool HasBlinkDlOrder() const;
   Status AddTensor(const Found& found);
   Result<std::span<const std::byte>> SliceOf(const Found& found, Shape* shape) const;
   Shape CanonicalShape(const CanonicalEntry& entry, const Shape& stored) const;

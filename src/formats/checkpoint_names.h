@@ -17,8 +17,10 @@ namespace tern {
 /// What a family must know of a model to say how it stores a tensor.
 struct NamingContext {
   Generation generation = Generation::kRwkv4;
-  int64_t channels = 0;       ///< C
-  int64_t head_size = 0;      ///< N; 0 when unknown (or RWKV-4)
+  int64_t channels = 0;   ///< C
+  int64_t head_size = 0;  ///< N; 0 when unknown (or RWKV-4)
+  /// Safetensors with BlinkDL's own names and low-rank matrices, not Ai00's: square tensors lie as in a .pth.
+  bool as_blinkdl = false;
   int64_t rescale_every = 0;  ///< layers per halving of output and value in a rwkv6 GGUF; 0: none
 };
 

@@ -82,8 +82,9 @@ class Planner {
       const auto at = std::find(slices.begin(), slices.end(), entry->pattern);
       if (at != slices.end()) return at == slices.begin() ? AddFused(name.layer) : OkStatus();
     }
+    if (entry->part == Part::kState && options_.drop_initial_state) return OkStatus();
     WrittenForm written = family_.Write(plan_.context, *entry, name.layer, tensor.shape);
-    if (written.pattern.empty()) return OkStatus();
+    if (written.pattern.empty()) return LeaveOut(tensor, entry->part);
     StoredForm form;
     form.name = WithLayer(written.pattern, name.layer);
     form.shape = std::move(written.shape);
@@ -92,6 +93,17 @@ class Planner {
     form.part = entry->part;
     form.sources = {&tensor};
     return AddForm(std::move(form));
+  }
+
+  /// Only a tuned initial state is a loss: without it the model gives other logits.
+  Status LeaveOut(const CheckpointTensor& tensor, Part part) const {
+    if (part != Part::kState) return OkStatus();
+    return Unsupported(
+        fmt::format("'{}' starts from a tuned initial state ('{}'), which {} files{} cannot hold, and "
+                    "without which its logits are others: write .pth, .st or .gguf, or leave the state out "
+                    "with --drop-initial-state",
+                    checkpoint_.source().path(), tensor.name, Name(options_.format),
+                    options_.names == SaveOptions::Names::kHuggingFace ? " under Hugging Face's names" : ""));
   }
 
   Status AddFused(int64_t layer) {

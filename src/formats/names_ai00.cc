@@ -1,7 +1,8 @@
 // `.st` files of web-rwkv and Ai00: BlinkDL's names with time_faaaa → time_first and time_maa → time_mix,
 // low-rank matrices and tuned states transposed, and RWKV-5.1's per-head vectors repeated to [H, N]. Other
 // tools save BlinkDL's names in safetensors unchanged: both spellings are read, and the orientation of a
-// matrix is told from its shape wherever that is possible (C is known; only a square one is ambiguous).
+// matrix is told from its shape wherever that is possible (C is known). A tuned state is square: it lies as
+// the file's other names and low-rank matrices say.
 #include "formats/checkpoint_names.h"
 
 namespace tern {
@@ -35,13 +36,16 @@ class Ai00 : public NamingFamily {
 
   bool IsForeign(std::string_view name) const override { return BlinkDlNames().IsForeign(name); }
 
-  Storage StorageOf(const NamingContext&, const CanonicalEntry& entry, int64_t) const override {
-    return {.transposed = IsLowRank(entry.part) || entry.part == Part::kState};
+  Storage StorageOf(const NamingContext& context, const CanonicalEntry& entry, int64_t) const override {
+    // web-rwkv lacks RWKV-5.0: there is no other order than BlinkDL's.
+    if (entry.part == Part::kState) return {.transposed = context.generation != Generation::kRwkv5_0};
+    return {.transposed = IsLowRank(entry.part)};
   }
 
   Storage ReadStorage(const NamingContext& context, const CanonicalEntry& entry, int64_t layer,
                       const Shape& stored) const override {
     Storage storage = StorageOf(context, entry, layer);
+    if (context.as_blinkdl && entry.part == Part::kState) storage.transposed = false;
     if (!IsLowRank(entry.part) || stored.size() < 2) return storage;
     const int64_t rows = stored[stored.size() - 2], columns = stored.back();
     if ((rows == context.channels) == (columns == context.channels)) return storage;

@@ -91,7 +91,8 @@ class Gguf : public NamingFamily {
   }
 
   std::vector<std::string> StoredPatterns(int major, const CanonicalEntry& entry) const override {
-    if (entry.part == Part::kState) return {};
+    // Tern's own name: llama.cpp has no such tensor.
+    if (entry.part == Part::kState) return {"blk.*.time_mix_state.weight"};
     if (entry.part == Part::kEmbedding) return {"token_embd.weight"};
     if (entry.part == Part::kHead) return {"output.weight"};
     const std::string_view below = BelowLayer(entry.pattern);

@@ -100,6 +100,12 @@ Status Conversation::Undo() {
   return OkStatus();
 }
 
+Status Conversation::StartFrom(const std::string& path) {
+  TERN_RETURN_IF_ERROR(session_.StartFrom(path).status());
+  Reset();
+  return OkStatus();
+}
+
 void Conversation::Reset() {
   session_.Reset();
   sampler_.ResetPenalties();

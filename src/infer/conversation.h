@@ -36,6 +36,8 @@ class Conversation {
   /// Takes the last turn back, question and answer; as far back as kKeptTurns and Load. InvalidArgument when
   /// there is none.
   Status Undo();
+  /// Begins anew from a saved or tuned state, before the system text; Reset goes back there.
+  Status StartFrom(const std::string& path);
   /// Back to the beginning.
   void Reset();
 

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "model/initial_state.h"
+
 namespace tern {
 
 Session::Session(std::shared_ptr<const Model> model, bool remember_tokens)
@@ -50,15 +52,18 @@ Session Session::Fork() const {
   fork.logits_ = logits_;
   fork.tokens_ = tokens_;
   fork.seen_ = seen_;
+  fork.start_ = start_;
   return fork;
 }
 
-void Session::Reset() {
-  state_.Reset();
-  logits_.clear();
-  tokens_.clear();
-  seen_ = 0;
+void Session::GoTo(const SavedState& saved) {
+  state_ = saved.state;
+  logits_ = saved.logits;
+  seen_ = saved.tokens.size();
+  tokens_ = remember_ ? saved.tokens : std::vector<int32_t>();
 }
+
+void Session::Reset() { start_ ? GoTo(*start_) : GoTo({model_->NewState(), {}, {}, {}, {}}); }
 
 Status Session::Save(const std::string& path, std::string note) const {
   return SaveState({state_, model_->Hash(), tokens_, logits_, std::move(note)}, path);
@@ -66,11 +71,15 @@ Status Session::Save(const std::string& path, std::string note) const {
 
 Result<std::string> Session::Load(const std::string& path) {
   TERN_ASSIGN_OR_RETURN(SavedState saved, LoadState(path, model_->config(), model_->Hash()));
-  state_ = std::move(saved.state);
-  logits_ = std::move(saved.logits);
-  seen_ = saved.tokens.size();
-  tokens_ = remember_ ? std::move(saved.tokens) : std::vector<int32_t>();
+  GoTo(saved);
   return std::move(saved.note);
+}
+
+Result<std::string> Session::StartFrom(const std::string& path) {
+  TERN_ASSIGN_OR_RETURN(SavedState saved, LoadStartState(path, *model_));
+  start_ = std::make_shared<const SavedState>(std::move(saved));
+  GoTo(*start_);
+  return start_->note;
 }
 
 }  // namespace tern

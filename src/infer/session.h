@@ -51,20 +51,27 @@ class Session {
   /// Back to a snapshot of this session's own past, or forward to one whose tokens are this session's.
   void Restore(const Snapshot& snapshot);
   Session Fork() const;
+  /// Back to where the session began: the model's initial state, or what StartFrom read.
   void Reset();
 
   /// On disk, with the model's hash; `note` is free text for the program.
   Status Save(const std::string& path, std::string note = {}) const;
   /// Replaces this session's place by the file's; returns its note. On an error nothing changes.
   Result<std::string> Load(const std::string& path);
+  /// Load, and from now on Reset goes back there. The file may also hold tuned states
+  /// (model/initial_state.h).
+  Result<std::string> StartFrom(const std::string& path);
 
  private:
+  void GoTo(const SavedState& saved);
+
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Workspace> workspace_;
   State state_;
   std::vector<float> logits_;
   std::vector<int32_t> tokens_;
   size_t seen_ = 0;
+  std::shared_ptr<const SavedState> start_;  ///< null: the model's initial state
   bool remember_;
 };
 

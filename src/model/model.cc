@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "kernels/ops.h"
 #include "model/architecture.h"
+#include "model/initial_state.h"
 #include "model/mapped_parts.h"
 #include "tensor/quant.h"
 
@@ -131,18 +132,37 @@ void Batch::Clear() {
 
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::Load(const std::string& path, Placement placement) {
+Result<std::shared_ptr<const Model>> Model::Load(const std::string& path, Placement placement,
+                                                 const std::string& state_in) {
   TERN_ASSIGN_OR_RETURN(auto checkpoint, OpenCheckpoint(path));
-  return FromCheckpoint(std::move(checkpoint), placement);
+  TERN_ASSIGN_OR_RETURN(auto model, Build(std::move(checkpoint), placement));
+  if (!state_in.empty()) TERN_RETURN_IF_ERROR(model->StartFrom(state_in));
+  return std::shared_ptr<const Model>(std::move(model));
 }
 
 Result<std::shared_ptr<const Model>> Model::FromCheckpoint(std::shared_ptr<const Checkpoint> checkpoint,
                                                            Placement placement) {
+  TERN_ASSIGN_OR_RETURN(auto model, Build(std::move(checkpoint), placement));
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+Result<std::shared_ptr<Model>> Model::Build(std::shared_ptr<const Checkpoint> checkpoint, Placement placement) {
   std::shared_ptr<Model> model(new Model());
   model->checkpoint_ = std::move(checkpoint);
   TERN_ASSIGN_OR_RETURN(model->config_, ReadConfig(*model->checkpoint_));
   TERN_RETURN_IF_ERROR(model->LoadWeights(placement));
-  return std::shared_ptr<const Model>(std::move(model));
+  return model;
+}
+
+Status Model::StartFrom(const std::string& path) {
+  TERN_ASSIGN_OR_RETURN(SavedState start, LoadStartState(path, *this));
+  const auto bytes = std::as_bytes(start.state.data());
+  const std::string own = Hash();
+  const XXH128_hash_t seed = XXH3_128bits(own.data(), own.size());
+  const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed.low64 ^ seed.high64);
+  start_hash_ = fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+  initial_state_ = std::move(start.state);
+  return OkStatus();
 }
 
 Status Model::LoadWeights(Placement placement) {
@@ -155,6 +175,8 @@ Status Model::LoadWeights(Placement placement) {
   loader.Norm("ln_out", ln_out_, C);
   loader.Matrix("head.weight", head_, V, C, Role::kHead);
   TERN_RETURN_IF_ERROR(loader.status());
+  initial_state_ = State(StateLayout(config_));
+  TERN_RETURN_IF_ERROR(ReadInitialState(*checkpoint_, config_, loader, &initial_state_));
   MeasureFootprint(loader);
   arena_ = loader.TakeArena();
   architecture_->Prepare();
@@ -257,7 +279,7 @@ const std::string& Model::Hash() const {
     const XXH128_hash_t all = XXH3_128bits(digests.data(), digests.size() * sizeof(digests[0]));
     hash_ = fmt::format("{:016x}{:016x}", all.high64, all.low64);
   });
-  return hash_;
+  return start_hash_.empty() ? hash_ : start_hash_;
 }
 
 std::string Model::FindNonFinite() const {

@@ -61,8 +61,10 @@ struct Footprint {
 class Model {
  public:
   /// Opens a weight file (or a folder with one) and checks every tensor's shape against the others. The file stays
-  /// mapped; `placement` says whether matrices are used there.
-  static Result<std::shared_ptr<const Model>> Load(const std::string& path, Placement placement = Placement::kAuto);
+  /// mapped; `placement` says whether matrices are used there. With `state_in` every text starts from what that file
+  /// says (LoadStartState), not from the model's own initial state; Hash is another then.
+  static Result<std::shared_ptr<const Model>> Load(const std::string& path, Placement placement = Placement::kAuto,
+                                                   const std::string& state_in = {});
   static Result<std::shared_ptr<const Model>> FromCheckpoint(std::shared_ptr<const Checkpoint> checkpoint,
                                                              Placement placement = Placement::kAuto);
   ~Model();
@@ -70,7 +72,8 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const Footprint& footprint() const { return footprint_; }
-  State NewState() const { return State(StateLayout(config_)); }
+  /// The state that every text starts from: zeros, the file's tuned state (att.time_state), or what Load was given.
+  State NewState() const { return initial_state_; }
 
   /// Runs all tokens of the batch and updates the states. Appends nothing, but sets `logits` to
   /// [batch.logit_rows().size(), V], and `hidden`, where it is given, to [batch.hidden_rows().size(), C]: what the head
@@ -79,8 +82,9 @@ class Model {
   Status Forward(const Batch& batch, Workspace& workspace, std::vector<float>* logits,
                  std::vector<float>* hidden = nullptr) const;
 
-  /// 128 bits over the configuration and every byte of the weights, in hexadecimal. Reads the whole file at the first
-  /// call (a second per 10 GB); thread-safe.
+  /// 128 bits over the configuration, every byte of the weights and the initial state, in hexadecimal: states that
+  /// follow from another start are another model's. Reads the whole file at the first call (a second per 10 GB);
+  /// thread-safe.
   const std::string& Hash() const;
 
   /// The first tensor that holds NaN or infinity, as a sentence, or an empty string: for explaining NaN logits.
@@ -88,7 +92,9 @@ class Model {
 
  private:
   Model() = default;
+  static Result<std::shared_ptr<Model>> Build(std::shared_ptr<const Checkpoint> checkpoint, Placement placement);
   Status LoadWeights(Placement placement);
+  Status StartFrom(const std::string& path);
   void Embed(std::span<const int32_t> tokens, float* x) const;
   void StreamWeights();
   void NormaliseRows(const float* x, const std::vector<int64_t>& rows, float* y) const;
@@ -101,9 +107,11 @@ class Model {
   LayerNormParam ln0_, ln_out_;      ///< [C]
   std::unique_ptr<Architecture> architecture_;
   std::unique_ptr<LayerStream> stream_;  ///< where matrices stay in the file; a pass enters and leaves its parts
+  State initial_state_;
   Footprint footprint_;
   mutable std::once_flag hash_once_;
   mutable std::string hash_;
+  std::string start_hash_;  ///< with a start state from a file of its own: what Hash gives instead of hash_
 };
 
 }  // namespace tern

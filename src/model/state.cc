@@ -50,10 +50,7 @@ std::string Text(const Metadata& metadata, const char* key) {
 
 }  // namespace
 
-State::State(const StateLayout& layout) : layout_(layout), data_(static_cast<size_t>(layout.Floats())) { Reset(); }
-
-void State::Reset() {
-  std::fill(data_.begin(), data_.end(), 0.0f);
+State::State(const StateLayout& layout) : layout_(layout), data_(static_cast<size_t>(layout.Floats())) {
   if (layout_.generation != Generation::kRwkv4) return;
   for (int64_t layer = 0; layer < layout_.layers; ++layer) {
     float* p = wkv(layer) + 2 * layout_.att_width;

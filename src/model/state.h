@@ -42,13 +42,12 @@ struct StateLayout {
 class State {
  public:
   State() = default;
-  /// The state before the first token: zeros, and RWKV-4's running maximum p = −1e38.
+  /// The zero state: zeros, and RWKV-4's running maximum p = −1e38. What a model starts from is Model::NewState.
   explicit State(const StateLayout& layout);
 
   const StateLayout& layout() const { return layout_; }
   std::span<float> data() { return data_; }
   std::span<const float> data() const { return data_; }
-  void Reset();
 
   float* att_shift(int64_t layer) { return Layer(layer); }
   float* ffn_shift(int64_t layer) { return Layer(layer) + layout_.width; }

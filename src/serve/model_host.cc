@@ -112,7 +112,7 @@ Status ModelHost::Load(std::string_view name) {
     const std::lock_guard lock(mutex_);
     if (served_.contains(name)) return OkStatus();
   }
-  TERN_ASSIGN_OR_RETURN(ModelFiles files, load_(source->path));
+  TERN_ASSIGN_OR_RETURN(ModelFiles files, load_(*source));
   TERN_ASSIGN_OR_RETURN(auto cache, CacheOf(*files.model));
   auto served =
       std::make_shared<ServedModel>(source->name, std::move(files), std::move(cache), options_.engine);

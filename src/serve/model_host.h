@@ -24,6 +24,8 @@ namespace tern::serve {
 
 struct ModelSource {
   std::string name, path;
+  /// What its texts start from (LoadStartState); empty: the model's own initial state.
+  std::string state_in = {};
 };
 
 struct ModelFiles {
@@ -31,7 +33,7 @@ struct ModelFiles {
   std::shared_ptr<const Tokenizer> tokenizer;
 };
 /// Reads a model and finds its tokenizer.
-using ModelLoader = std::function<Result<ModelFiles>(const std::string& path)>;
+using ModelLoader = std::function<Result<ModelFiles>(const ModelSource& source)>;
 
 struct HostOptions {
   EngineOptions engine = {};

@@ -1,6 +1,7 @@
 // Where a model's tokenizer may lie.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -14,12 +15,8 @@ namespace fs = std::filesystem;
 constexpr const char* kKnownNames[] = {"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json",
                                        "vocab.txt"};
 
-/// A vocabulary fits when each of its ids has a logit, and the rest of the logits can be padding: World has
-/// 65,530 ids for 65,536 logits, GPT-NeoX 50,277 for up to 50,432.
-bool Fits(const Tokenizer& tokenizer, int64_t vocab_size) {
-  const int64_t slack = vocab_size / 8 + 256;
-  return tokenizer.vocab_size() <= vocab_size && tokenizer.vocab_size() >= vocab_size - slack;
-}
+/// The fewest ids of a vocabulary for so many logits.
+int64_t FewestIds(int64_t symbols) { return std::max<int64_t>(1, symbols - symbols / 8 - 256); }
 
 /// Every place to look at, the nearest first.
 std::vector<std::string> Places(const std::string& model_path) {
@@ -45,6 +42,18 @@ std::vector<std::string> Places(const std::string& model_path) {
 
 }  // namespace
 
+bool VocabularyFits(const Tokenizer& tokenizer, int64_t symbols) {
+  return tokenizer.vocab_size() <= symbols && tokenizer.vocab_size() >= FewestIds(symbols);
+}
+
+Status CheckVocabulary(const Tokenizer& tokenizer, const std::string& tokenizer_path, int64_t symbols,
+                       const std::string& model_path) {
+  if (VocabularyFits(tokenizer, symbols)) return OkStatus();
+  return InvalidArgument(
+      fmt::format("the vocabulary '{}' has {} tokens, but '{}' has {} symbols: {} to {} tokens fit",
+                  tokenizer_path, tokenizer.vocab_size(), model_path, symbols, FewestIds(symbols), symbols));
+}
+
 Result<std::shared_ptr<const Tokenizer>> FindTokenizer(const std::string& model_path, int64_t vocab_size) {
   if (vocab_size == 256) return MakeByteTokenizer();
   std::string refused;
@@ -54,7 +63,7 @@ Result<std::shared_ptr<const Tokenizer>> FindTokenizer(const std::string& model_
     auto tokenizer = LoadTokenizer(place);
     if (!tokenizer.ok()) {
       refused += fmt::format("; {}", tokenizer.status().message());
-    } else if (!Fits(**tokenizer, vocab_size)) {
+    } else if (!VocabularyFits(**tokenizer, vocab_size)) {
       refused += fmt::format("; '{}' has {} tokens", place, (*tokenizer)->vocab_size());
     } else {
       return tokenizer;

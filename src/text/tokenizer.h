@@ -47,6 +47,15 @@ std::shared_ptr<const Tokenizer> MakeByteTokenizer();
 /// path → the byte tokenizer.
 Result<std::shared_ptr<const Tokenizer>> LoadTokenizer(const std::string& path);
 
+/// Whether a vocabulary can be that of a model with `symbols` logits: each id has a logit, and the logits
+/// beyond are few enough to be padding (an eighth of all and 256). World has 65,530 ids for 65,536 logits,
+/// GPT-NeoX 50,277 for up to 50,432.
+bool VocabularyFits(const Tokenizer& tokenizer, int64_t symbols);
+/// InvalidArgument, naming both sizes, where it does not fit. `tokenizer_path` and `model_path` are for the
+/// message.
+Status CheckVocabulary(const Tokenizer& tokenizer, const std::string& tokenizer_path, int64_t symbols,
+                       const std::string& model_path);
+
 /// Looks for a model's tokenizer: 256 symbols are bytes; otherwise a known file name beside the model (or in
 /// it, when it is a folder), then in $TERN_TOKENIZERS and in the working folder, that fits `vocab_size`. The
 /// error says where it looked and names --tokenizer.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/parallel.h"
@@ -83,16 +82,14 @@ Status Deliver(const Chunk& chunk, const std::function<Status(std::span<const in
 
 Result<std::unique_ptr<CorpusReader>> CorpusReader::Open(const std::string& path, std::string separator) {
   std::unique_ptr<CorpusReader> reader(new CorpusReader);
-  TERN_ASSIGN_OR_RETURN(reader->file_, MappedFile::Open(path));
+  TERN_ASSIGN_OR_RETURN(reader->file_, TextFile::Open(path));
   reader->separator_ = std::move(separator);
-  reader->json_ = path.ends_with(".jsonl");
+  if (NamesJson(path)) reader->records_.emplace(reader->file_->text(), path);
   return reader;
 }
 
 std::string_view CorpusReader::TakeLine() {
-  const auto bytes = file_->bytes();
-  std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  rest.remove_prefix(position_);
+  const std::string_view rest = file_->text().substr(position_);
   const size_t end = rest.find('\n');
   const std::string_view line = rest.substr(0, end == std::string_view::npos ? rest.size() : end + 1);
   position_ += line.size();
@@ -101,45 +98,54 @@ std::string_view CorpusReader::TakeLine() {
 }
 
 std::string_view CorpusReader::TakeDocument() {
-  const char* begin = reinterpret_cast<const char*>(file_->bytes().data()) + position_;
-  if (json_) return WithoutLineBreak(TakeLine());
+  const std::string_view rest = file_->text().substr(position_);
   if (separator_.empty()) {
-    position_ = file_->size();
-    return {begin, static_cast<size_t>(size()) -
-                       static_cast<size_t>(begin - reinterpret_cast<const char*>(file_->bytes().data()))};
+    position_ += rest.size();
+    return rest;
   }
   size_t length = 0;
-  while (position_ < file_->size()) {
+  while (position_ < file_->text().size()) {
     const std::string_view line = TakeLine();
     if (WithoutLineBreak(line) == separator_) break;
     length += line.size();
   }
-  return WithoutLineBreak({begin, length});
+  return WithoutLineBreak(rest.substr(0, length));
 }
 
-std::vector<RawDocument> CorpusReader::Next(size_t bytes) {
-  std::vector<RawDocument> documents;
-  size_t total = 0;
-  while (position_ < file_->size() && (documents.empty() || total < bytes)) {
-    const int64_t line = line_;
+Result<std::optional<RawDocument>> CorpusReader::NextDocument() {
+  if (records_) {
+    TERN_ASSIGN_OR_RETURN(const auto record, records_->Next());
+    position_ = records_->position();
+    return record ? std::optional(RawDocument{record->raw, record->place}) : std::nullopt;
+  }
+  while (position_ < file_->text().size()) {
+    const TextPlace place{line_, 1};
     const std::string_view raw = TakeDocument();
-    if (IsBlank(raw)) continue;
-    documents.push_back({raw, line});
-    total += raw.size();
+    if (!IsBlank(raw)) return std::optional(RawDocument{raw, place});
+  }
+  return std::optional<RawDocument>();
+}
+
+Result<std::vector<RawDocument>> CorpusReader::Next(size_t bytes) {
+  std::vector<RawDocument> documents;
+  for (size_t total = 0; documents.empty() || total < bytes;) {
+    TERN_ASSIGN_OR_RETURN(const auto document, NextDocument());
+    if (!document) break;
+    documents.push_back(*document);
+    total += document->raw.size();
   }
   return documents;
 }
 
 Result<std::string_view> CorpusReader::Text(const RawDocument& document, std::string* storage) const {
-  if (!json_) return document.raw;
-  auto json = nlohmann::json::parse(document.raw, nullptr, /*allow_exceptions=*/false);
-  const auto where = [&] { return fmt::format("'{}' line {}", path(), document.line); };
-  if (json.is_discarded()) return Corrupt(fmt::format("{} is not JSON", where()));
-  const auto text = json.is_object() ? json.find("text") : json.end();
-  if (text == json.end() || !text->is_string()) {
-    return Corrupt(fmt::format("{}: expected an object with a string \"text\"", where()));
+  if (!records_) {
+    TERN_RETURN_IF_ERROR(CheckText(document.raw, path(), document.place));
+    return document.raw;
   }
-  *storage = std::move(text->get_ref<std::string&>());
+  TERN_ASSIGN_OR_RETURN(const auto json, ParseJsonRecord({document.raw, document.place}, path()));
+  auto text = JsonString(json, "text");
+  if (!text.ok()) return text.status().WithContext(ShowLine(path(), document.place));
+  *storage = std::move(*text);
   return std::string_view(*storage);
 }
 
@@ -149,7 +155,7 @@ Result<CorpusCounts> TokenizeCorpus(const std::string& path, const Tokenizer& to
   TERN_ASSIGN_OR_RETURN(const auto reader, CorpusReader::Open(path, options.separator));
   CorpusCounts counts;
   for (;;) {
-    const std::vector<RawDocument> documents = reader->Next(kBatchBytes);
+    TERN_ASSIGN_OR_RETURN(const std::vector<RawDocument> documents, reader->Next(kBatchBytes));
     if (documents.empty()) break;
     for (const Chunk& chunk : TokenizeBatch(*reader, documents, tokenizer, options.document_end)) {
       TERN_RETURN_IF_ERROR(Deliver(chunk, sink, &counts));

@@ -4,48 +4,52 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/file.h"
 #include "base/status.h"
+#include "text/json_records.h"
+#include "text/text_file.h"
 #include "text/tokenizer.h"
 
 namespace tern::train {
 
-/// A document as it stands in its file: plain text, or a line of JSON.
+/// A document as it stands in its file: plain text, or a record of JSON.
 struct RawDocument {
   std::string_view raw;
-  int64_t line = 0;  ///< its first line, from 1
+  TextPlace place;  ///< of its first byte
 };
 
-/// Cuts a mapped text file into documents, in order: a .jsonl at its lines, another one at the lines that
-/// equal `separator` (without one it is a single document, to the last byte). With a separator, the line
-/// break before it (and one at the file's end) is not the document's. Documents of nothing but white space
-/// are passed over. Not thread-safe but for Text.
+/// Cuts a text file (text/text_file.h says which encodings it may have) into documents, in order: a file of
+/// JSON (NamesJson) into its records, another one at the lines that equal `separator` (without one it is a
+/// single document, to the last byte). With a separator, the line break before it (and one at the file's end)
+/// is not the document's. Documents of nothing but white space are passed over. Not thread-safe but for Text.
 class CorpusReader {
  public:
   static Result<std::unique_ptr<CorpusReader>> Open(const std::string& path, std::string separator);
 
   /// Documents of about `bytes` bytes together, at least one; none at the end. They are valid as long as the
-  /// reader.
-  std::vector<RawDocument> Next(size_t bytes);
-  /// What a document says: itself, or the "text" of a JSON object, which is put into `storage`. Thread-safe.
+  /// reader. Fails where a JSON array is not one.
+  Result<std::vector<RawDocument>> Next(size_t bytes);
+  /// What a document says: itself, or the "text" of a JSON object, which is put into `storage`. Fails, naming
+  /// file, line and column, on what is not text or not JSON. Thread-safe.
   Result<std::string_view> Text(const RawDocument& document, std::string* storage) const;
 
-  int64_t position() const { return static_cast<int64_t>(position_); }  ///< bytes read
-  int64_t size() const { return static_cast<int64_t>(file_->size()); }
+  int64_t position() const { return static_cast<int64_t>(position_); }  ///< bytes read, of the text
+  int64_t size() const { return static_cast<int64_t>(file_->text().size()); }
   const std::string& path() const { return file_->path(); }
 
  private:
   CorpusReader() = default;
   std::string_view TakeLine();
   std::string_view TakeDocument();
-  std::shared_ptr<const MappedFile> file_;
+  Result<std::optional<RawDocument>> NextDocument();
+  std::shared_ptr<const TextFile> file_;
   std::string separator_;
-  bool json_ = false;
+  std::optional<JsonRecordCutter> records_;  ///< of a file of JSON
   size_t position_ = 0;
   int64_t line_ = 1;
 };

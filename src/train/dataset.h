@@ -54,11 +54,11 @@ struct DataOptions {
                              ///< empty: one document
 };
 
-/// Reads by what the file is: .jsonl ({"text": …} a line), .bin or .idx (RWKV-LM's binidx, already tokens),
-/// plain text otherwise. Text is tokenised by `tokenizer` on all threads and kept in 2 bytes a token where
-/// the vocabulary allows; tokens stay in their mapped file, and `tokenizer`, where given, must know them all.
-/// Fails, naming file and line, on malformed input; empty lines and documents are passed over; a file without
-/// any text is an error.
+/// Reads by what the file is: JSON (NamesJson; {"text": …} a record), .bin or .idx (RWKV-LM's binidx, already
+/// tokens), plain text otherwise. Text is tokenised by `tokenizer` on all threads and kept in 2 bytes a token
+/// where the vocabulary allows; tokens stay in their mapped file, and `tokenizer`, where given, must know
+/// them all. Fails, naming file and line, on malformed input; empty lines and documents are passed over; a
+/// file without any text is an error.
 Result<std::shared_ptr<const TokenData>> OpenData(const std::string& path, const Tokenizer* tokenizer,
                                                   const DataOptions& options);
 

@@ -58,21 +58,21 @@ TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
       {"chat",
        true,
        true,
-       {"--template", "--system", "--load", "--tokens", "--json", "+reset", "+retry", "+undo", "+gen",
+       {"--template", "--system", "--load", "--state-in", "--tokens", "--json", "+reset", "+retry", "+undo", "+gen",
         "+save", "+load", "+set", "+help", "Ctrl-C", "Ctrl-D"}},
       {"serve",
        true,
        false,
-       {"--address", "--port", "--api-keys", "--allow-open", "--cors", "--certificate", "--key", "--states",
+       {"--state-in", "--address", "--port", "--api-keys", "--allow-open", "--cors", "--certificate", "--key", "--states",
         "--state-memory", "--state-disk", "--max-batch", "--max-queue", "--access-log", "--grace"}},
       {"info", false, false, {"file", "--tokenizer", "--tensors", "--verify", "--json"}},
-      {"logits", false, false, {"--model", "--threads", "--tokens", "--chunk", "--json"}},
+      {"logits", false, false, {"--model", "--threads", "--tokens", "--chunk", "--state-in", "--json"}},
       {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text", "--out", "--separator"}},
       {"detokenize", false, false, {"--tokenizer", "--file", "--json", "ids"}},
       {"convert",
        false,
        false,
-       {"in", "out", "--type", "--names", "--tokenizer", "--threads", "--json", ".gguf", "q8_0", "q6_k"}}};
+       {"in", "out", "--type", "--names", "--drop-initial-state", "--tokenizer", "--threads", "--json", ".gguf", "q8_0", "q6_k"}}};
   const std::string all = Output({"--help"});
   for (const Command& command : commands) {
     EXPECT_THAT(all, HasSubstr(command.name));

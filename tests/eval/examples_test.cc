@@ -77,8 +77,14 @@ TEST(Parsers, NameFileAndLineOfWhatIsWrong) {
     EXPECT_EQ(status.code(), StatusCode::kCorrupt);
     EXPECT_THAT(status.message(), AllOf(HasSubstr("'d.jsonl' line 2: "), HasSubstr(what)));
   };
-  for (const char* line : {"{", "[1]", "\"text\"", "nonsense", "{\"text\": \"a\xff\"}"}) {
-    expect(ParseDocuments(std::string("{\"text\": \"a b\"}\n") + line, "d.jsonl").status(), "no JSON object");
+  const std::pair<const char*, const char*> kLines[] = {{"{", "column 2: expected a key"},
+                                                        {"[1]", "column 1: no JSON object"},
+                                                        {"\"text\"", "column 1: no JSON object"},
+                                                        {"nonsense", "column 1: this is no JSON value"},
+                                                        {"{\"text\": \"a\xff\"}", "column 12: byte 0xFF"}};
+  for (const auto& [line, what] : kLines) {
+    const auto documents = ParseDocuments(std::string("{\"text\": \"a b\"}\n") + line, "d.jsonl");
+    EXPECT_THAT(documents.status().message(), HasSubstr(std::string("'d.jsonl' line 2, ") + what));
   }
   expect(ParseDocuments("\n{}", "d.jsonl").status(), "there is no \"text\"");
   expect(ParseLambada("\n{\"text\": 3}", "d.jsonl").status(), "\"text\" is no string");
@@ -91,7 +97,10 @@ TEST(Parsers, NameFileAndLineOfWhatIsWrong) {
       {R"({"query": "q", "choices": ["a", "b"], "gold": 0.5})", "\"gold\" is 0.5"},
       {R"({"query": "q", "choices": ["a"], "gold": 0})", "1 items"},
       {R"({"query": "q", "choices": ["a", " "], "gold": 0})", "a choice is empty"},
-      {R"({"query": "q", "choices": ["a", 1], "gold": 0})", "no array of strings"},
+      {R"({"query": "q", "choices": ["a", 1], "gold": 0})", "item 1 of \"choices\" is no string"},
+      {R"({"query": "q", "choices": ["a", "\ud800"], "gold": 0})",
+       "item 1 of \"choices\" holds a lone surrogate"},
+      {R"({"query": "q", "choices": ["a", "b"], "gold": 1e400})", "\"gold\" is 1e400"},
       {R"({"query": "q", "choices": "ab", "gold": 0})", "no array of strings"},
       {R"({"query": ["q"], "choices": ["a", "b"], "gold": 0})", "\"query\" is no string"},
       {R"({"context_options": ["a", "b"], "gold": 0})", "there is no \"continuation\""},
@@ -100,6 +109,15 @@ TEST(Parsers, NameFileAndLineOfWhatIsWrong) {
   for (const auto& [line, what] : kChoices) {
     expect(ParseChoices(std::string("\n") + line, "d.jsonl", " ").status(), what);
   }
+}
+
+TEST(Parsers, TakeAnArrayAndPassOverWhatTheyDoNotUse) {
+  const auto documents = ParseDocuments(
+      "[{\"text\": \"one\", \"score\": 1e400},\n {\"id\": \"\\ud800\", \"text\": \"two\"}]", "d.json");
+  ASSERT_TRUE(documents.ok()) << documents.status().message();
+  EXPECT_THAT(*documents, ElementsAre("one", "two"));
+  EXPECT_THAT(ParseDocuments("[{\"text\": \"a\"},\n {\"txt\": \"b\"}]", "d.json").status().message(),
+              HasSubstr("'d.json' line 2: there is no \"text\""));
 }
 
 TEST(Parsers, SurviveDamage) {

@@ -541,18 +541,81 @@ TEST(CheckpointSave, BinHasTheShapesThatRwkvCppAsksFor) {
 TEST(CheckpointSave, TensorsThatReadersOfAFormatWouldTripOverAreLeftOut) {
   RandomModel model = SmallModel(Generation::kRwkv7);
   model.block0_value_mix = true;
-  auto source = RandomSource(model);
-  source->PutRange("blocks.0.att.time_state", {4, 16, 16});
-  const auto original = MustGather(source);
+  const auto original = MustGather(RandomSource(model));
   Saver saver;
   const auto bin = saver.Save(*original, Target::kBin, DType::kF16);
   EXPECT_EQ(bin->source().Find("blocks.0.att.v1"), nullptr);
-  EXPECT_EQ(bin->source().Find("blocks.0.att.time_state"), nullptr);
   const auto hf = saver.Save(*original, Target::kHuggingFace, DType::kF16);
   EXPECT_EQ(hf->source().Find("model.layers.0.attn.v_lora.lora.0.weight"), nullptr);
   const auto st = saver.Save(*original, Target::kSt, DType::kF32);
-  EXPECT_EQ(Canonical(*st, "blocks.0.att.time_state"), Canonical(*original, "blocks.0.att.time_state"));
   EXPECT_EQ(Canonical(*st, "blocks.0.att.v1"), Canonical(*original, "blocks.0.att.v1"));
+}
+
+/// A model that starts from a tuned state.
+std::shared_ptr<const Checkpoint> TunedCheckpoint(Generation generation) {
+  auto source = RandomSource(SmallModel(generation));
+  for (const char* name : {"blocks.0.att.time_state", "blocks.1.att.time_state"})
+    source->PutRange(name, {4, 16, 16});
+  return MustGather(source);
+}
+
+constexpr Generation kTunable[] = {Generation::kRwkv5_0, Generation::kRwkv5_1, Generation::kRwkv5_2,
+                                   Generation::kRwkv6, Generation::kRwkv7};
+
+TEST(CheckpointSave, TunedInitialStatesAreKept) {
+  for (const Generation generation : kTunable) {
+    const auto original = TunedCheckpoint(generation);
+    ASSERT_NE(original, nullptr);
+    const auto expected = Canonical(*original, "blocks.1.att.time_state");
+    Saver saver;
+    for (const Target target : {Target::kPth, Target::kSt, Target::kGguf}) {
+      const auto saved = saver.Save(*original, target, DType::kF32);
+      ASSERT_NE(saved, nullptr);
+      EXPECT_EQ(Canonical(*saved, "blocks.1.att.time_state"), expected) << Name(generation);
+    }
+    const auto quantised = saver.Save(*original, Target::kGguf, DType::kQ8_0);
+    ASSERT_NE(quantised, nullptr);
+    EXPECT_EQ(Canonical(*quantised, "blocks.1.att.time_state"), expected)
+        << Name(generation) << ": they stay fp32";
+    EXPECT_NE(quantised->source().Find("blk.1.time_mix_state.weight"), nullptr);
+  }
+}
+
+TEST(CheckpointSave, TunedInitialStatesAreLeftOutOnlyWhereThatIsAskedFor) {
+  const testing::TempDir dir;
+  for (const Generation generation : kTunable) {
+    const auto original = TunedCheckpoint(generation);
+    ASSERT_NE(original, nullptr);
+    SaveOptions options;
+    options.format = FileFormat::kRwkvBin;
+    const Status refused = SaveCheckpoint(*original, dir.File("a.bin"), options);
+    EXPECT_THAT(refused.message(), HasSubstr("'blocks.0.att.time_state'"));
+    options.drop_initial_state = true;
+    ASSERT_TRUE(SaveCheckpoint(*original, dir.File("a.bin"), options).ok());
+    EXPECT_EQ(FindInitialState(*MustOpen(dir.File("a.bin"))), nullptr);
+  }
+  SaveOptions names;
+  names.format = FileFormat::kSafetensors;
+  names.names = SaveOptions::Names::kHuggingFace;
+  for (const Generation generation : {Generation::kRwkv6, Generation::kRwkv7}) {
+    const Status refused = SaveCheckpoint(*TunedCheckpoint(generation), dir.File("a.safetensors"), names);
+    EXPECT_THAT(refused.message(), HasSubstr("under Hugging Face's names"));
+  }
+}
+
+TEST(CheckpointSave, TunedInitialStatesLieAsTheOtherNamesOfASafetensorsSay) {
+  // BlinkDL's names and orientations in a safetensors file; Ai00's own files have others.
+  for (const Generation generation : {Generation::kRwkv5_2, Generation::kRwkv6, Generation::kRwkv7}) {
+    auto plain = std::make_shared<MemorySource>(FileFormat::kSafetensors, "plain.safetensors");
+    const auto original = TunedCheckpoint(generation);
+    for (const TensorInfo& tensor : original->source().tensors()) {
+      plain->Put(tensor.name, tensor.dtype, tensor.shape, {tensor.bytes.begin(), tensor.bytes.end()});
+    }
+    const auto read = MustGather(plain);
+    ASSERT_NE(read, nullptr);
+    EXPECT_EQ(Canonical(*read, "blocks.1.att.time_state"), Canonical(*original, "blocks.1.att.time_state"))
+        << Name(generation);
+  }
 }
 
 TEST(CheckpointSave, AMissingSliceOfAFusedTensorIsNamed) {

@@ -342,7 +342,7 @@ TEST(Service, TwoNamesOfOneFileShareItsStates) {
 TEST(ModelHost, GivesEachModelAnEqualShareOfRoomForStates) {
   const TempDir files, folder;
   const auto model = MakeModel(TinyModel(Generation::kRwkv7), files);
-  const auto load = [&](const std::string&) -> Result<serve::ModelFiles> {
+  const auto load = [&](const serve::ModelSource&) -> Result<serve::ModelFiles> {
     return serve::ModelFiles{model, MakeByteTokenizer()};
   };
   const auto place =

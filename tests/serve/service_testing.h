@@ -67,9 +67,9 @@ class Service {
     const TempDir dir;
     model_ = MakeModel(TinyModel(Generation::kRwkv7), dir);
     std::vector<serve::ModelSource> sources;
-    for (const std::string& name : options.models) sources.push_back({name, "/models/" + name + ".pth"});
+    for (const std::string& name : options.models) sources.push_back({name, "/models/" + name + ".pth", {}});
     const auto load = [model = model_,
-                       before = options.before_load](const std::string&) -> Result<serve::ModelFiles> {
+                       before = options.before_load](const serve::ModelSource&) -> Result<serve::ModelFiles> {
       TERN_RETURN_IF_ERROR(before());
       return serve::ModelFiles{model, MakeByteTokenizer()};
     };

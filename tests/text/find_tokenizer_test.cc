@@ -89,6 +89,18 @@ TEST(FindTokenizer, PassesOverWhatDoesNotFit) {
   EXPECT_THAT(NameOf(FindTokenizer(dir.File("model.pth"), 65536)), HasSubstr("not valid JSON"));
 }
 
+TEST(CheckVocabulary, NamesBothSizes) {
+  const auto bytes = MakeByteTokenizer();
+  EXPECT_TRUE(CheckVocabulary(*bytes, "v", 256, "m").ok());
+  EXPECT_TRUE(CheckVocabulary(*bytes, "v", 512, "m").ok()) << "padded";
+  for (const int64_t symbols : {255, 1024, 65536}) {
+    const Status status = CheckVocabulary(*bytes, "v.txt", symbols, "m.pth");
+    EXPECT_THAT(status.message(),
+                ::testing::AllOf(HasSubstr("'v.txt' has 256 tokens"),
+                                 HasSubstr("'m.pth' has " + std::to_string(symbols) + " symbols")));
+  }
+}
+
 TEST(FindTokenizer, FitsThePublishedVocabularies) {
   TERN_REQUIRE_TEST_DATA(data);
   for (const auto& [symbols, name] :

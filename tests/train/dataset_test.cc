@@ -80,6 +80,33 @@ TEST_F(Dataset, JsonLines) {
   EXPECT_EQ(data->largest_token(), 259);
 }
 
+TEST_F(Dataset, ReadsTheSameTextInEveryEncodingAndForm) {
+  const auto expected =
+      AllTokens(*Open(File("a.jsonl", "{\"text\": \"ab\"}\n{\"text\": \"abc\"}"), world_.get()));
+  const std::string array =
+      "[{\"text\": \"ab\", \"score\": 1e400},\n {\"id\": \"\\udc00\", \"text\": \"abc\"}]";
+  EXPECT_EQ(AllTokens(*Open(File("b.JSONL", array), world_.get())), expected);
+  EXPECT_EQ(AllTokens(*Open(File("c.json", array), world_.get())), expected);
+  EXPECT_EQ(
+      AllTokens(*Open(File("d.jsonl", "\xEF\xBB\xBF{\"text\": \"ab\"}\n{\"text\": \"abc\"}"), world_.get())),
+      expected);
+  std::string wide = "\xFF\xFE";
+  for (const char c : std::string("ab\n---\nabc\n")) wide += {c, '\0'};
+  EXPECT_EQ(AllTokens(*Open(File("e.txt", wide), world_.get(), {.document_end = 0, .separator = "---"})),
+            expected);
+}
+
+TEST_F(Dataset, NamesThePlaceOfWhatIsNotText) {
+  const train::DataOptions options = {.document_end = 0, .separator = "---"};
+  EXPECT_THAT(Error(File("a.txt", "ab\n---\nab\nc\xE9\n"), bytes_.get(), options),
+              HasSubstr("a.txt' line 4, column 2"));
+  EXPECT_THAT(Error(File("a.txt", std::string("ab\0", 3)), bytes_.get(), options), HasSubstr("binary data"));
+  EXPECT_THAT(Error(File("a.jsonl", "\n{\"text\": \"\xE9\"}"), bytes_.get(), options),
+              HasSubstr("line 2, column 11"));
+  EXPECT_THAT(Error(File("a.json", "[{\"text\": \"a\"}\n"), bytes_.get(), options),
+              HasSubstr("a.json' line 2, column 1"));
+}
+
 TEST_F(Dataset, ErrorsNameFileAndLine) {
   const std::string good = "{\"text\": \"a\"}\n";
   for (const char* bad :
