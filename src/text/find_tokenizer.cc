@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kKnownNames[] = {"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json",
+constexpr const char* kKnownNames[] = {"rwkv_vocab_v20230424.txt", "rwkv_vocab_v20230424.json", "20B_tokenizer.json", "tokenizer.json",
                                        "vocab.txt"};
 
 /// A vocabulary fits when each of its ids has a logit, and the rest of the logits can be padding: World has
