@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "cli/embedded_tokenizer.h"
 #include "cli/numbers.h"
 #include "cli/seed.h"
 
@@ -134,9 +135,10 @@ Result<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& path) 
   constexpr std::string_view kGguf = "GGUF";
   char magic[kGguf.size()] = {};
   if (std::ifstream(path, std::ios::binary).read(magic, sizeof magic) && std::string_view(magic, sizeof magic) == kGguf) {
-    TERN_ASSIGN_OR_RETURN(const auto checkpoint, OpenCheckpoint(path));
-    if (checkpoint->vocabulary().empty()) return NotFound(fmt::format("'{}' carries no vocabulary of the World kind", path));
-    return MakeWorldTokenizer(checkpoint->vocabulary());
+    TERN_ASSIGN_OR_RETURN(const auto source, OpenTensorSource(path));
+    TERN_ASSIGN_OR_RETURN(auto tokenizer, EmbeddedTokenizer(*source));
+    if (tokenizer == nullptr) return NotFound(fmt::format("'{}' carries no tokenizer", path));
+    return tokenizer;
   }
   return LoadTokenizer(path);
 }
@@ -156,7 +158,8 @@ Result<std::shared_ptr<const Tokenizer>> LoadModelTokenizer(const ModelOptions& 
     }
     return tokenizer;
   }
-  if (!model.checkpoint().vocabulary().empty()) return MakeWorldTokenizer(model.checkpoint().vocabulary());
+  TERN_ASSIGN_OR_RETURN(auto embedded, EmbeddedTokenizer(model.checkpoint().source()));
+  if (embedded != nullptr) return embedded;
   return FindTokenizer(model.checkpoint().source().path(), model.config().vocab);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "cli/common.h"
+#include "cli/embedded_tokenizer.h"
 #include "formats/binidx.h"
 #include "text/world_vocab.h"
 #include "train/join_data.h"
@@ -43,11 +44,9 @@ Status ChooseTokenizer(const std::string& folder, TrainSetup* setup) {
     TERN_ASSIGN_OR_RETURN(setup->tokenizer, OpenTokenizer(path));
     return OkStatus();
   }
-  if (setup->model != nullptr && !setup->model->vocabulary().empty()) {
-    TERN_ASSIGN_OR_RETURN(setup->tokenizer, MakeWorldTokenizer(setup->model->vocabulary()));
-    return OkStatus();
-  }
   if (setup->model != nullptr) {
+    TERN_ASSIGN_OR_RETURN(setup->tokenizer, EmbeddedTokenizer(setup->model->source()));
+    if (setup->tokenizer != nullptr) return OkStatus();
     auto found = FindTokenizer(options.model, setup->model->Find("emb.weight")->shape[0]);
     if (found.ok()) setup->tokenizer = *found;
     if (found.ok()) return OkStatus();
@@ -195,7 +194,11 @@ Status KeepVocabulary(const TrainSetup& setup, const std::string& folder) {
   if (!given.empty()) {
     TERN_ASSIGN_OR_RETURN(content, ReadFileToString(given));
   }
-  if (!neox && (given.empty() || content.starts_with("GGUF"))) content = FormatWorldVocab(TokensById(*setup.tokenizer));
+  if (neox && content.starts_with("GGUF")) {
+    return InvalidArgument(fmt::format("--tokenizer {}: a run keeps its vocabulary as a tokenizer.json: name that file", given));
+  }
+  const bool as_lines = !content.empty() && content[0] >= '0' && content[0] <= '9';
+  if (!neox && !as_lines) content = FormatWorldVocab(TokensById(*setup.tokenizer));
   if (!fs::exists(target, error)) return WriteStringToFile(target, content);
   TERN_ASSIGN_OR_RETURN(const std::string there, ReadFileToString(target));
   if (there == content) return OkStatus();
