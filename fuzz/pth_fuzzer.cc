@@ -8,12 +8,13 @@
 
 #include "base/file.h"
 #include "formats/pickle.h"
+#include "formats/pth_dict.h"
 #include "formats/tensor_source.h"
 #include "formats/zip_archive.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
-  (void)tern::Pickle::Load(bytes);
+  if (const auto pickle = tern::Pickle::Load(bytes); pickle.ok()) (void)tern::FindTensorDict(*pickle);
   static const int fd = ::memfd_create("pth", 0);
   static const std::string path = "/proc/self/fd/" + std::to_string(fd);
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, data, size, 0) != static_cast<ssize_t>(size)) return 0;

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "base/lfs_pointer.h"
 #include "base/mapped_pages.h"
 
 namespace tern {
@@ -74,8 +75,10 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& pa
   }
   ::close(fd);
   if (!status.ok()) return status;
-  return std::shared_ptr<const MappedFile>(
+  std::shared_ptr<const MappedFile> file(
       new MappedFile(path, static_cast<const std::byte*>(data), static_cast<size_t>(info.st_size)));
+  TERN_RETURN_IF_ERROR(CheckNotLfsPointer({static_cast<const char*>(data), file->size()}, path));
+  return file;
 }
 
 MappedFile::~MappedFile() { ::munmap(const_cast<std::byte*>(data_), size_); }
@@ -193,6 +196,7 @@ Result<std::string> ReadFileToString(const std::string& path, uint64_t limit) {
   }
   ::close(fd);
   if (!status.ok()) return status;
+  TERN_RETURN_IF_ERROR(CheckNotLfsPointer(content, path));
   return content;
 }
 

@@ -17,7 +17,7 @@ namespace tern {
 /// A file that another process truncates while it is mapped raises SIGBUS on access, as every map does.
 class MappedFile {
  public:
-  /// Fails (naming the path) when it is missing, a directory, not a regular file, unreadable or empty.
+  /// Fails (naming the path) when it is missing, a directory, not a regular file, unreadable, empty or a Git LFS pointer.
   static Result<std::shared_ptr<const MappedFile>> Open(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -71,7 +71,7 @@ class AtomicFile {
 /// synced (some network disks) is no error.
 void SyncFolder(const std::string& folder);
 
-/// The whole file as a string. Fails, naming the path, when it is larger than `limit` bytes.
+/// The whole file as a string. Fails, naming the path, when it is larger than `limit` bytes or a Git LFS pointer.
 Result<std::string> ReadFileToString(const std::string& path, uint64_t limit = uint64_t{1} << 32);
 /// Writes `content` to `path` atomically.
 Status WriteStringToFile(const std::string& path, std::string_view content);

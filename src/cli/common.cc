@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "cli/embedded_tokenizer.h"
 #include "cli/numbers.h"
 #include "cli/seed.h"
 #include "model/initial_state.h"
@@ -136,9 +137,10 @@ Result<std::shared_ptr<const Tokenizer>> OpenTokenizer(const std::string& path) 
   constexpr std::string_view kGguf = "GGUF";
   char magic[kGguf.size()] = {};
   if (std::ifstream(path, std::ios::binary).read(magic, sizeof magic) && std::string_view(magic, sizeof magic) == kGguf) {
-    TERN_ASSIGN_OR_RETURN(const auto checkpoint, OpenCheckpoint(path));
-    if (checkpoint->vocabulary().empty()) return NotFound(fmt::format("'{}' carries no vocabulary of the World kind", path));
-    return MakeWorldTokenizer(checkpoint->vocabulary());
+    TERN_ASSIGN_OR_RETURN(const auto source, OpenTensorSource(path));
+    TERN_ASSIGN_OR_RETURN(auto tokenizer, EmbeddedTokenizer(*source));
+    if (tokenizer == nullptr) return NotFound(fmt::format("'{}' carries no tokenizer", path));
+    return tokenizer;
   }
   return LoadTokenizer(path);
 }
@@ -153,9 +155,13 @@ Result<std::shared_ptr<const Tokenizer>> TokenizerOf(const Checkpoint& checkpoin
   const std::string& path = checkpoint.source().path();
   const CheckpointTensor* embedding = checkpoint.Find("emb.weight");
   const int64_t symbols = embedding == nullptr || embedding->shape.empty() ? 0 : embedding->shape[0];
-  if (given.empty() && checkpoint.vocabulary().empty()) return FindTokenizer(path, symbols);
-  TERN_ASSIGN_OR_RETURN(auto tokenizer,
-                        given.empty() ? MakeWorldTokenizer(checkpoint.vocabulary()) : OpenTokenizer(given));
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (given.empty()) {
+    TERN_ASSIGN_OR_RETURN(tokenizer, EmbeddedTokenizer(checkpoint.source()));
+    if (tokenizer == nullptr) return FindTokenizer(path, symbols);
+  } else {
+    TERN_ASSIGN_OR_RETURN(tokenizer, OpenTokenizer(given));
+  }
   TERN_RETURN_IF_ERROR(CheckVocabulary(*tokenizer, given.empty() ? path : given, symbols, path));
   return tokenizer;
 }

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "formats/checkpoint_vocabulary.h"
 #include "tensor/quant.h"
 #include "text/world_vocab.h"
 
@@ -71,6 +72,16 @@ void WarnOfInitialState(const Checkpoint& checkpoint, const SaveOptions& save) {
              "not read: --drop-initial-state leaves it out\n");
 }
 
+/// Programs that open a GGUF have no other place to look for a tokenizer. (256 symbols are bytes and need none.)
+void NoteMissingTokenizer(const Checkpoint& checkpoint, const SaveOptions& save, const std::string& out) {
+  const CheckpointTensor* emb = checkpoint.Find("emb.weight");
+  const bool bytes = emb != nullptr && emb->shape.size() == 2 && emb->shape[0] == 256;
+  if (save.format != FileFormat::kGguf || bytes || !save.vocabulary.empty() || CarriesTokenizer(checkpoint)) return;
+  fmt::print(stderr,
+             "tern: note: '{}' will have no tokenizer: no vocabulary of the World kind was found; --tokenizer FILE embeds one\n",
+             out);
+}
+
 Status RunConvert(const ConvertArguments& options) {
   if (options.threads > 0) SetNumThreads(options.threads);
   SaveOptions save;
@@ -95,6 +106,7 @@ Status RunConvert(const ConvertArguments& options) {
     TERN_ASSIGN_OR_RETURN(vocabulary, Vocabulary(options, *checkpoint));
   }
   if (carries) save.vocabulary = vocabulary;
+  NoteMissingTokenizer(*checkpoint, save, options.out);
   WarnOfEpsilon(*checkpoint, save.format);
   WarnOfInitialState(*checkpoint, save);
   // A warning, since torch can be told to write none: what stands in their place is no sign of damage then.

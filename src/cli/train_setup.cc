@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "cli/common.h"
+#include "cli/embedded_tokenizer.h"
 #include "formats/binidx.h"
 #include "text/world_vocab.h"
 #include "train/join_data.h"
@@ -196,7 +197,11 @@ Status KeepVocabulary(const TrainSetup& setup, const std::string& folder) {
   if (!given.empty()) {
     TERN_ASSIGN_OR_RETURN(content, ReadFileToString(given));
   }
-  if (!neox && (given.empty() || content.starts_with("GGUF"))) content = FormatWorldVocab(TokensById(*setup.tokenizer));
+  if (neox && content.starts_with("GGUF")) {
+    return InvalidArgument(fmt::format("--tokenizer {}: a run keeps its vocabulary as a tokenizer.json: name that file", given));
+  }
+  const bool as_lines = !content.empty() && content[0] >= '0' && content[0] <= '9';
+  if (!neox && !as_lines) content = FormatWorldVocab(TokensById(*setup.tokenizer));
   if (!fs::exists(target, error)) return WriteStringToFile(target, content);
   TERN_ASSIGN_OR_RETURN(const std::string there, ReadFileToString(target));
   if (there == content) return OkStatus();

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <limits>
 #include <string_view>
@@ -18,6 +19,7 @@ constexpr std::string_view kIndexMagic("MMIDIDX\0\0", 9);
 constexpr uint64_t kIndexVersion = 1;
 constexpr int64_t kTokenBlock = int64_t{1} << 20;  // tokens that one thread reads at a time
 
+/// To 32 bits: of wider tokens the caller has checked that they fit.
 template <typename T>
 void Widen(const std::byte* from, std::span<int32_t> out) {
   for (size_t i = 0; i < out.size(); ++i) {
@@ -65,7 +67,7 @@ Result<Tables> ReadHeader(std::span<const std::byte> idx, BinidxType* type) {
   if (version != kIndexVersion) return Unsupported(fmt::format("version {}, expected {}", version, kIndexVersion));
   *type = static_cast<BinidxType>(code);
   if (BinidxTypeSize(*type) == 0) {
-    return Unsupported(fmt::format("tokens of type {}; known are 1 (uint8), 4 (int32) and 8 (uint16)", code));
+    return Unsupported(fmt::format("tokens of type {}; known are 1 (uint8), 4 (int32), 5 (int64) and 8 (uint16)", code));
   }
   // Each table is taken from what is left, so that no product can overflow.
   if (tables.sequences > reader.remaining() / 12 || tables.documents > reader.remaining() / 8 ||
@@ -136,6 +138,8 @@ int64_t BinidxTypeSize(BinidxType type) {
       return 2;
     case BinidxType::kI32:
       return 4;
+    case BinidxType::kI64:
+      return 8;
   }
   return 0;
 }
@@ -179,7 +183,23 @@ Result<std::shared_ptr<const BinidxReader>> BinidxReader::Open(const std::string
   return std::shared_ptr<const BinidxReader>(std::move(reader));
 }
 
+/// Reading keeps 32 bits of a token: one beyond them would become another.
+Status BinidxReader::CheckWideTokens() const {
+  if (index_.type != BinidxType::kI64) return OkStatus();
+  std::atomic<int64_t> bad{-1};
+  ParallelFor(tokens(), kTokenBlock, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto token = LoadUnaligned<int64_t>(bin_->bytes().data() + i * 8);
+      if (token < 0 || token > std::numeric_limits<int32_t>::max()) bad.store(i);
+    }
+  });
+  if (bad < 0) return OkStatus();
+  return Corrupt(fmt::format("'{}' holds the token {}: tokens are 0 to {}", bin_->path(),
+                             LoadUnaligned<int64_t>(bin_->bytes().data() + bad * 8), std::numeric_limits<int32_t>::max()));
+}
+
 Status BinidxReader::FindLargest() {
+  TERN_RETURN_IF_ERROR(CheckWideTokens());
   const int64_t blocks = (tokens() + kTokenBlock - 1) / kTokenBlock;
   std::vector<std::pair<int32_t, int32_t>> extremes(static_cast<size_t>(blocks));
   ParallelFor(blocks, 1, [&](int64_t begin, int64_t end) {
@@ -208,6 +228,8 @@ void BinidxReader::Read(int64_t begin, std::span<int32_t> out) const {
       return Widen<uint16_t>(from, out);
     case BinidxType::kI32:
       return Widen<int32_t>(from, out);
+    case BinidxType::kI64:
+      return Widen<int64_t>(from, out);
   }
 }
 
@@ -235,6 +257,9 @@ Status BinidxWriter::Append(std::span<const int32_t> document) {
       break;
     case BinidxType::kI32:
       TERN_RETURN_IF_ERROR(AppendNarrow<int32_t>(*bin_, document));
+      break;
+    case BinidxType::kI64:
+      TERN_RETURN_IF_ERROR(AppendNarrow<int64_t>(*bin_, document));
       break;
   }
   sizes_.push_back(static_cast<int32_t>(document.size()));

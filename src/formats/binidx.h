@@ -19,7 +19,7 @@
 namespace tern {
 
 /// Types that tokens are kept in; the values are the file's.
-enum class BinidxType : uint8_t { kU8 = 1, kI32 = 4, kU16 = 8 };
+enum class BinidxType : uint8_t { kU8 = 1, kI32 = 4, kI64 = 5, kU16 = 8 };
 int64_t BinidxTypeSize(BinidxType type);
 
 /// What X.idx says.
@@ -46,7 +46,7 @@ bool NamesBinidx(const std::string& path);
 class BinidxReader {
  public:
   /// Reads the index, and all tokens once, in parallel, for the largest. Fails on what the format forbids, on
-  /// tokens below 0 and on an empty corpus.
+  /// tokens below 0 or beyond 32 bits, and on an empty corpus.
   static Result<std::shared_ptr<const BinidxReader>> Open(const std::string& path);
 
   int64_t tokens() const { return index_.tokens; }
@@ -58,6 +58,7 @@ class BinidxReader {
 
  private:
   BinidxReader() = default;
+  Status CheckWideTokens() const;
   Status FindLargest();
   std::shared_ptr<const MappedFile> bin_;
   BinidxIndex index_;

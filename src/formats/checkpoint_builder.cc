@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <optional>
 #include <tuple>
 
+#include "formats/checkpoint_keys.h"
 #include "formats/checkpoint_vocabulary.h"
+#include "formats/partial_model.h"
 
 namespace tern {
 namespace {
@@ -34,6 +36,7 @@ const CheckpointBuilder::Found* CheckpointBuilder::FindName(const std::string& n
 }
 
 Result<std::shared_ptr<const Checkpoint>> CheckpointBuilder::Build() {
+  TERN_RETURN_IF_ERROR(CheckIsModel(*source_));
   TERN_ASSIGN_OR_RETURN(family_, FamilyOf(*source_));
   TERN_ASSIGN_OR_RETURN(major_, family_->MajorOf(*source_));
   IndexPatterns();
@@ -47,6 +50,7 @@ Result<std::shared_ptr<const Checkpoint>> CheckpointBuilder::Build() {
   for (const Found& found : found_) TERN_RETURN_IF_ERROR(AddTensor(found));
   TERN_RETURN_IF_ERROR(ReadMetadata());
   TERN_RETURN_IF_ERROR(Finish());
+  TERN_RETURN_IF_ERROR(CheckSizeKeys(*checkpoint_));
   return std::shared_ptr<const Checkpoint>(std::move(checkpoint_));
 }
 
@@ -64,6 +68,11 @@ void CheckpointBuilder::IndexPatterns() {
 Status CheckpointBuilder::FindTensors() {
   found_.reserve(source_->tensors().size());
   for (const TensorInfo& info : source_->tensors()) TERN_RETURN_IF_ERROR(FindOne(info));
+  for (const auto& [name, maker] : source_->opaque()) {
+    if (patterns_.count(SplitLayer(name).pattern) == 0) continue;
+    return Error(StatusCode::kUnsupported, name,
+                 fmt::format("is an object of '{}', not a plain tensor: save it as one", maker));
+  }
   return OkStatus();
 }
 
@@ -161,30 +170,18 @@ bool CheckpointBuilder::HasBlinkDlOrder() const {
 
 Status CheckpointBuilder::ReadHeadSize() {
   if (source_->format() != FileFormat::kGguf || major_ == 4) return OkStatus();
-  const std::string key = GgufArchitecture(major_) + ".wkv.head_size";
-  const auto size = MetaNumber(source_->metadata(), key);
-  if (!size) return OkStatus();
-  const auto channels = static_cast<double>(context_.channels);
-  if (!(*size >= 1 && *size <= channels) || std::fmod(channels, *size) != 0) {
-    return Corrupt(fmt::format("'{}': {} is {}, which does not divide {} channels", source_->path(), key,
-                               *size, context_.channels));
-  }
-  context_.head_size = static_cast<int64_t>(*size);
+  const Found* per_head = FindName(major_ == 7   ? "blocks.0.att.r_k"
+                                   : major_ == 6 ? "blocks.0.att.time_faaaa"
+                                                 : "blocks.0.att.time_decay");
+  std::optional<Shape> stored;
+  if (per_head != nullptr) stored = WithoutTrailingOnes(per_head->info->shape);
+  TERN_ASSIGN_OR_RETURN(context_.head_size, ReadHeadSizeKey(*source_, major_, context_.channels, stored));
   return OkStatus();
 }
 
 Status CheckpointBuilder::ReadRescale() {
   if (source_->format() != FileFormat::kGguf || major_ != 6) return OkStatus();
-  const std::string key = "rwkv6.rescale_every_n_layers";
-  const auto every = MetaNumber(source_->metadata(), key);
-  if (!every || *every == 0) return OkStatus();
-  constexpr double kMostHalvings = 64;
-  const auto layers = static_cast<double>(layers_.size());
-  if (!(*every >= 1 && *every <= 1e6) || std::floor((layers - 1) / *every) > kMostHalvings) {
-    return Corrupt(
-        fmt::format("'{}': {} is {} in a model of {} layers", source_->path(), key, *every, layers_.size()));
-  }
-  context_.rescale_every = static_cast<int64_t>(*every);
+  TERN_ASSIGN_OR_RETURN(context_.rescale_every, ReadRescaleKey(*source_, static_cast<int64_t>(layers_.size())));
   return OkStatus();
 }
 
@@ -268,19 +265,9 @@ Status CheckpointBuilder::TieHead() {
 }
 
 Status CheckpointBuilder::ReadMetadata() {
-  const Metadata& metadata = source_->metadata();
-  for (const std::string& key : {GgufArchitecture(major_) + ".attention.layer_norm_epsilon",
-                                 std::string("config.layer_norm_epsilon"), std::string("config.norm_eps")}) {
-    const auto eps = MetaNumber(metadata, key);
-    if (!eps) continue;
-    if (!(*eps > 0 && *eps < 1)) {
-      return Corrupt(
-          fmt::format("'{}': {} is {}, expected a small positive number", source_->path(), key, *eps));
-    }
-    checkpoint_->layer_norm_eps_ = static_cast<float>(*eps);
-    break;
-  }
-  if (source_->format() == FileFormat::kGguf) checkpoint_->vocabulary_ = VocabularyFromGguf(metadata);
+  TERN_ASSIGN_OR_RETURN(const std::optional<float> eps, ReadEpsilonKey(*source_, major_));
+  if (eps) checkpoint_->layer_norm_eps_ = *eps;
+  if (source_->format() == FileFormat::kGguf) checkpoint_->vocabulary_ = VocabularyFromGguf(source_->metadata());
   return OkStatus();
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 
+#include "formats/checkpoint_names.h"
 #include "formats/checkpoint_plan.h"
 #include "formats/checkpoint_vocabulary.h"
 
@@ -98,6 +99,13 @@ Status AddLowRankKeys(const Checkpoint& checkpoint, int major, const std::string
   return OkStatus();
 }
 
+/// A tokenizer of a kind that is kept as it is.
+void CopyTokenizerKeys(const Metadata& from, Metadata* keys) {
+  for (const auto& [key, value] : from) {
+    if (key.starts_with("tokenizer.")) (*keys)[key] = value;
+  }
+}
+
 }  // namespace
 
 Result<Metadata> GgufKeys(const Checkpoint& checkpoint, const SavePlan& plan, const SaveOptions& options) {
@@ -126,6 +134,10 @@ Result<Metadata> GgufKeys(const Checkpoint& checkpoint, const SavePlan& plan, co
   keys[arch + ".attention.head_count"] = uint64_t{0};
   if (major > 4) keys[arch + ".wkv.head_size"] = static_cast<uint64_t>(plan.context.head_size);
   TERN_RETURN_IF_ERROR(AddLowRankKeys(checkpoint, major, arch, &keys));
+  if (options.vocabulary.empty() && checkpoint.vocabulary().empty() && CarriesTokenizer(checkpoint)) {
+    CopyTokenizerKeys(checkpoint.source().metadata(), &keys);
+    return keys;
+  }
   const auto& vocabulary = options.vocabulary.empty() ? checkpoint.vocabulary() : options.vocabulary;
   TERN_RETURN_IF_ERROR(AddVocabularyToGguf(vocabulary, static_cast<uint64_t>(plan.vocabulary), arch, &keys));
   return keys;

@@ -27,17 +27,55 @@ WrittenForm NamingFamily::Write(const NamingContext& context, const CanonicalEnt
   return form;
 }
 
+namespace {
+
+/// The family that a name of a .pth or safetensors tells; nullptr when it tells none.
+const NamingFamily* FamilyOfName(std::string_view name, bool safetensors) {
+  // Below "rwkv." others keep BlinkDL's names, which the norms' do not tell apart.
+  const bool hugging_face_block =
+      name.starts_with("rwkv.blocks.") && (name.find(".attention.") != std::string_view::npos ||
+                                           name.find(".feed_forward.") != std::string_view::npos);
+  if (hugging_face_block || name.starts_with("rwkv.embeddings.")) return &HfRwkv4Names();
+  if (name.starts_with("model.layers.") || name.starts_with("model.embeddings.")) return &FlaRwkv7Names();
+  if (name == "emb.weight" || name.starts_with("blocks."))
+    return safetensors ? &Ai00Names() : &BlinkDlNames();
+  return nullptr;
+}
+
+/// The family that the names tell when their first `skipped` characters are left out.
+const NamingFamily* FamilyOfNames(const TensorSource& source, size_t skipped) {
+  const bool safetensors = source.format() == FileFormat::kSafetensors;
+  for (const TensorInfo& tensor : source.tensors()) {
+    const NamingFamily* family = FamilyOfName(std::string_view(tensor.name).substr(skipped), safetensors);
+    if (family != nullptr) return family;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::string SharedPrefix(const TensorSource& source) {
+  constexpr int kMostWrappers = 8;
+  const bool by_names = source.format() == FileFormat::kPth || source.format() == FileFormat::kSafetensors;
+  if (!by_names || source.tensors().empty()) return "";
+  const std::string& first = source.tensors().front().name;
+  std::string prefix;
+  for (int i = 0; i <= kMostWrappers; ++i) {
+    if (FamilyOfNames(source, prefix.size()) != nullptr) return prefix;
+    const size_t dot = first.find('.', prefix.size());
+    if (dot == std::string::npos) break;
+    prefix = first.substr(0, dot + 1);
+    for (const TensorInfo& tensor : source.tensors()) {
+      if (!tensor.name.starts_with(prefix) || tensor.name.size() == prefix.size()) return "";
+    }
+  }
+  return "";
+}
+
 Result<const NamingFamily*> FamilyOf(const TensorSource& source) {
   if (source.format() == FileFormat::kGguf) return &GgufNames();
   if (source.format() == FileFormat::kRwkvBin) return &RwkvBinNames();
-  const bool safetensors = source.format() == FileFormat::kSafetensors;
-  for (const TensorInfo& tensor : source.tensors()) {
-    const std::string& name = tensor.name;
-    if (name.starts_with("rwkv.blocks.") || name.starts_with("rwkv.embeddings.")) return &HfRwkv4Names();
-    if (name.starts_with("model.layers.") || name.starts_with("model.embeddings.")) return &FlaRwkv7Names();
-    if (name == "emb.weight" || name.starts_with("blocks."))
-      return safetensors ? &Ai00Names() : &BlinkDlNames();
-  }
+  if (const NamingFamily* family = FamilyOfNames(source, 0)) return family;
   std::string some;
   for (size_t i = 0; i < source.tensors().size() && i < 3; ++i) {
     some += fmt::format("{}'{}'", i == 0 ? "" : ", ", source.tensors()[i].name);

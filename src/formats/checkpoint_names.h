@@ -92,6 +92,11 @@ const NamingFamily& RwkvBinNames();   ///< rwkv.cpp
 /// them.
 Result<const NamingFamily*> FamilyOf(const TensorSource& source);
 
+/// What wrappers put in front of every name ("module.", "_forward_module._orig_mod."): the shortest run of
+/// first components that all tensors of a .pth or safetensors share and that hides the names of a known
+/// family. Empty when there is none.
+std::string SharedPrefix(const TensorSource& source);
+
 // --- shared by the families
 // ---------------------------------------------------------------------------------------
 

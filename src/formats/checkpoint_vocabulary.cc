@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "formats/checkpoint_names.h"
+
 namespace tern {
 namespace {
 
@@ -15,6 +17,11 @@ int HexDigit(char c) {
 }
 
 }  // namespace
+
+bool CarriesTokenizer(const Checkpoint& checkpoint) {
+  const std::string kind = MetaString(checkpoint.source().metadata(), "tokenizer.ggml.model").value_or("none");
+  return checkpoint.source().format() == FileFormat::kGguf && kind != "none" && kind != "no_vocab";
+}
 
 std::string EscapeToken(std::string_view bytes) {
   std::string escaped;

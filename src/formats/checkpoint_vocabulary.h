@@ -7,9 +7,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "formats/checkpoint.h"
 #include "formats/tensor_source.h"
 
 namespace tern {
+
+/// Whether the checkpoint is a GGUF whose keys hold a tokenizer, of whatever kind.
+bool CarriesTokenizer(const Checkpoint& checkpoint);
 
 /// \t \n \r \\ and \xNN for what is no printable ASCII, as Python writes bytes and llama.cpp reads them.
 std::string EscapeToken(std::string_view bytes);

@@ -1,12 +1,15 @@
 // What a checkpoint's pickle describes. A pickle is a program for a stack machine; this one runs the opcodes
-// that build plain data and knows a fixed list of torch's names (pickle_globals.h). Everything else is
-// refused, by name.
+// of every protocol, and knows a fixed list of names that lead to tensors (pickle_globals.h). What any other
+// class or function would make is an opaque value that knows its name: nothing is imported, nothing is
+// called.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,16 +33,17 @@ enum class PickleKind : uint8_t {
   kGlobal,
   kStorage,
   kTensor,
-  kOpaque,  ///< allowed but without use here: an integer beyond 64 bits, a torch.device
+  kOpaque,  ///< a value without use here: an integer beyond 64 bits, what a class or function outside the
+            ///< list makes
 };
 
 /// Refers to a value of a Pickle. Values may refer to each other in circles: whoever walks them bounds the
 /// walk.
 using PickleId = uint32_t;
 
-/// torch's persistent id ('storage', type, key, location, numel).
+/// torch's persistent id ('storage', type, key, location, numel[, view]).
 struct PickleStorage {
-  std::string_view key;        ///< the archive's entry data/KEY holds its bytes
+  std::string_view key;        ///< names its bytes: in an archive, of the entry data/KEY
   int64_t numel = 0;           ///< not negative
   std::optional<DType> dtype;  ///< nothing: bytes without a type
 };
@@ -56,14 +60,21 @@ struct PickleTensor {
 /// The values that a pickle makes. Immutable; views into the pickle's bytes, which must outlive it.
 class Pickle {
  public:
+  Pickle() = default;
+  Pickle(Pickle&&) = default;
+  Pickle& operator=(Pickle&&) = default;
+  Pickle(const Pickle&) = delete;  // views into its own texts
+  Pickle& operator=(const Pickle&) = delete;
+
   /// Longer pickles are refused (kUnsupported). The largest RWKV needs less than a megabyte.
   static constexpr size_t kMaxBytes = size_t{16} << 20;
   /// So are those that make more values.
   static constexpr size_t kMaxValues = size_t{2} << 20;
 
   /// Runs the program in time and memory linear in its length. kUnsupported for an opcode or a name that is
-  /// not allowed, kCorrupt for a program that makes no sense; messages give the byte position.
-  static Result<Pickle> Load(std::span<const std::byte> bytes);
+  /// not allowed, kCorrupt for a program that makes no sense; messages give the byte position. Bytes may
+  /// follow the program's end; `length` is told where that is.
+  static Result<Pickle> Load(std::span<const std::byte> bytes, size_t* length = nullptr);
 
   PickleId root() const { return root_; }
   PickleKind kind(PickleId id) const { return nodes_[id].kind; }
@@ -75,6 +86,11 @@ class Pickle {
   const PickleTensor& Tensor(PickleId id) const { return tensors_[Index(id)]; }     ///< of kTensor
   const PickleStorage& Storage(PickleId id) const { return storages_[Index(id)]; }  ///< of kStorage
   const PickleGlobal& Global(PickleId id) const { return *globals_[Index(id)]; }    ///< of kGlobal
+  /// Of kOpaque: "module.name" of the class or function that would make the value, printable; empty where
+  /// there is none.
+  std::string MakerOf(PickleId id) const;
+  /// Every storage that the pickle refers to, in order.
+  std::span<const PickleStorage> storages() const { return storages_; }
 
   /// The integers of a tuple or list; nothing when it is neither, holds anything else or more than `limit`.
   std::optional<std::vector<int64_t>> Ints(PickleId id, size_t limit) const;
@@ -83,8 +99,8 @@ class Pickle {
   friend class PickleMachine;
   struct Node {
     PickleKind kind = PickleKind::kNone;
-    bool ordered_dict = false;  ///< a dict that may be given attributes (BUILD)
-    int64_t number = 0;         ///< the value; for others an index into the vectors below
+    bool of_class = false;  ///< made by a class: it may be given attributes (BUILD)
+    int64_t number = 0;     ///< the value; for others an index into the vectors below
   };
   size_t Index(PickleId id) const { return static_cast<size_t>(nodes_[id].number); }
 
@@ -93,7 +109,9 @@ class Pickle {
   std::vector<std::string_view> strings_;
   std::vector<PickleTensor> tensors_;
   std::vector<PickleStorage> storages_;
-  std::vector<const PickleGlobal*> globals_;
+  std::vector<const PickleGlobal*> globals_;  ///< of the fixed list, or in foreign_
+  std::deque<PickleGlobal> foreign_;
+  std::deque<std::string> texts_;  ///< those that the pickle writes with escapes
   PickleId root_ = 0;
 };
 

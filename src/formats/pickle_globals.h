@@ -1,9 +1,10 @@
-// The Python names that a checkpoint's pickle may use. Each stands for a fixed meaning inside Tern: nothing
-// is ever looked up or called by name.
+// The Python names in a checkpoint's pickle. Those that lead to tensors have a fixed meaning inside Tern; all
+// others stand for values that Tern does not make. Nothing is ever looked up, imported or called by name.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "tensor/dtype.h"
@@ -11,15 +12,18 @@
 namespace tern {
 
 enum class PickleGlobalKind : uint8_t {
-  kOrderedDict,       ///< collections.OrderedDict
+  kDict,              ///< dict, collections.OrderedDict, defaultdict, Counter
+  kSequence,          ///< set, frozenset, list, tuple
   kRebuildTensor,     ///< torch._utils._rebuild_tensor{,_v2}: the type is the storage's
   kRebuildTensorV3,   ///< torch._utils._rebuild_tensor_v3: the type is an argument, the storage has none
-  kRebuildParameter,  ///< torch._utils._rebuild_parameter
+  kRebuildParameter,  ///< torch._utils._rebuild_parameter{,_with_state}
+  kRebuildFromType,   ///< torch._tensor._rebuild_from_type_v2: a call inside a call
+  kTensorClass,       ///< torch.Tensor, torch.nn.parameter.Parameter: classes whose values are plain tensors
   kSize,              ///< torch.Size
-  kDevice,            ///< torch.device
   kStorage,           ///< torch.FloatStorage and so on: a storage of one type
   kUntypedStorage,    ///< torch.storage.UntypedStorage: bytes
   kDType,             ///< torch.float32 and so on
+  kForeign,           ///< any other: what is made with it is an opaque value
 };
 
 struct PickleGlobal {
@@ -28,8 +32,16 @@ struct PickleGlobal {
   DType dtype = DType::kU8;  ///< of kStorage and kDType
 };
 
-/// The allowed global of that name, or nullptr. The result lives for ever.
+/// "module.name" for messages: printable, cut where it is very long.
+std::string FullName(const PickleGlobal& global);
+
+/// The global of that name that has a meaning, or nullptr. The result lives for ever.
 const PickleGlobal* FindPickleGlobal(std::string_view module, std::string_view name);
+
+/// Whether the name is one that only a pickle made to run commands uses (os.system, builtins.eval). Such a
+/// file is refused, though Tern would not call it: it is no file of weights, and other programs must be
+/// warned of it.
+bool RunsCode(std::string_view module, std::string_view name);
 
 /// The name in module `torch` of the storage class that holds `type` ("FloatStorage"); nothing when torch has
 /// none.

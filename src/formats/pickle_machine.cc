@@ -43,14 +43,14 @@ Status PickleMachine::Push(PickleKind kind, int64_t number) {
   return OkStatus();
 }
 
-Status PickleMachine::PushContainer(PickleKind kind, std::vector<PickleId> items, bool ordered_dict) {
+Status PickleMachine::PushContainer(PickleKind kind, std::vector<PickleId> items, bool of_class) {
   TERN_RETURN_IF_ERROR(Push(kind, static_cast<int64_t>(pickle_.containers_.size())));
   pickle_.containers_.push_back(std::move(items));
-  pickle_.nodes_.back().ordered_dict = ordered_dict;
+  pickle_.nodes_.back().of_class = of_class;
   return OkStatus();
 }
 
-Result<Pickle> PickleMachine::Run() {
+Result<Pickle> PickleMachine::Run(size_t* length) {
   uint8_t opcode;
   while (!stopped_) {
     position_ = in_.position();
@@ -59,6 +59,7 @@ Result<Pickle> PickleMachine::Run() {
   }
   if (stack_.size() != 1 || !marks_.empty()) return Bad("its stack does not hold one value at STOP");
   pickle_.root_ = stack_.back();
+  if (length != nullptr) *length = in_.position();
   return std::move(pickle_);
 }
 
@@ -67,7 +68,7 @@ Status PickleMachine::Step(uint8_t opcode) {
   // Each group says whether the opcode is one of its own.
   for (const auto group :
        {&PickleMachine::StepScalar, &PickleMachine::StepText, &PickleMachine::StepContainer,
-        &PickleMachine::StepStack, &PickleMachine::StepObject}) {
+        &PickleMachine::StepStack, &PickleMachine::StepObject, &PickleMachine::StepLine}) {
     known = true;
     Status status = (this->*group)(opcode, &known);
     if (known) return status;
@@ -113,7 +114,7 @@ Status PickleMachine::StepScalar(uint8_t opcode, bool* known) {
 Status PickleMachine::ReadLong(uint64_t size) {
   std::span<const std::byte> bytes;
   if (!in_.ReadBytes(size, &bytes)) return Bad("it is cut short");
-  if (size > 8) return Push(PickleKind::kOpaque, 0);
+  if (size > 8) return Push(PickleKind::kOpaque, -1);
   const bool negative = size > 0 && (static_cast<uint8_t>(bytes[size - 1]) & 0x80);
   uint64_t value = negative ? ~uint64_t{0} : 0;
   for (size_t i = size; i-- > 0;) value = (value << 8) | static_cast<uint8_t>(bytes[i]);
@@ -138,6 +139,7 @@ Status PickleMachine::StepText(uint8_t opcode, bool* known) {
       return in_.Read(&u32) ? ReadText(kind, u32) : Bad("it is cut short");
     case kBinUnicode8:
     case kBinBytes8:
+    case kByteArray8:
       return in_.Read(&u64) ? ReadText(kind, u64) : Bad("it is cut short");
     default:
       *known = false;
@@ -148,6 +150,10 @@ Status PickleMachine::StepText(uint8_t opcode, bool* known) {
 Status PickleMachine::ReadText(PickleKind kind, uint64_t size) {
   std::string_view text;
   if (!in_.ReadString(size, &text)) return Bad(fmt::format("a text of {} bytes goes beyond its end", size));
+  return PushText(kind, text);
+}
+
+Status PickleMachine::PushText(PickleKind kind, std::string_view text) {
   TERN_RETURN_IF_ERROR(Push(kind, static_cast<int64_t>(pickle_.strings_.size())));
   pickle_.strings_.push_back(text);
   return OkStatus();
@@ -224,6 +230,11 @@ Status PickleMachine::AppendItems(PickleKind kind, size_t count) {
   if (kind == PickleKind::kDict && count % 2 != 0) return Bad("a dict with a key that has no value");
   const auto first = stack_.end() - static_cast<ptrdiff_t>(count);
   const PickleId target = *(first - 1);
+  if (pickle_.kind(target) ==
+      PickleKind::kOpaque) {  // of a class that is a list or a dict: what it holds is opaque too
+    stack_.resize(stack_.size() - count);
+    return OkStatus();
+  }
   if (pickle_.kind(target) != kind) return Bad("items are added to something that does not hold them");
   std::vector<PickleId>& items = pickle_.containers_[pickle_.Index(target)];
   items.insert(items.end(), first, stack_.end());
@@ -239,7 +250,7 @@ Status PickleMachine::StepStack(uint8_t opcode, bool* known) {
   switch (opcode) {
     case kProto:
       if (!in_.Read(&u8)) return Bad("it is cut short");
-      return u8 >= 2 && u8 <= 5 ? OkStatus() : Refuse(fmt::format("protocol {}; 2 to 5 are read", u8));
+      return u8 <= 5 ? OkStatus() : Refuse(fmt::format("protocol {}; 0 to 5 are read", u8));
     case kFrame:
       if (!in_.Read(&u64) || u64 > in_.remaining()) return Bad("a frame goes beyond its end");
       return OkStatus();

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <string>
 
 #include "base/bytes.h"
 #include "formats/pickle.h"
+#include "formats/pth_dict.h"
+#include "formats/pth_legacy.h"
 #include "formats/pth_view.h"
 #include "formats/tensor_source.h"
 #include "formats/zip_archive.h"
@@ -14,23 +17,13 @@
 namespace tern {
 namespace {
 
-constexpr int kMaxLevels = 4;  // of dicts around the one that holds the tensors
-
-/// torch's format before 1.6: a pickle of this number (little-endian here) comes first.
-constexpr unsigned char kLegacyMagic[] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
-
-/// Says what a file that is no zip archive is instead, as far as that helps its owner.
+/// Says what a file is that is neither a zip archive nor of torch's older format, as far as that helps its
+/// owner.
 Status ExplainNoZip(std::span<const std::byte> bytes) {
-  const auto head = bytes.first(std::min<size_t>(bytes.size(), 32));
-  const auto equal = [](std::byte a, unsigned char b) { return a == std::byte{b}; };
-  const bool legacy = std::search(head.begin(), head.end(), std::begin(kLegacyMagic), std::end(kLegacyMagic),
-                                  equal) != head.end();
-  constexpr std::string_view kRemedy =
-      "save it again with a newer one: torch.save(torch.load(OLD, map_location='cpu'), NEW)";
-  if (legacy) return Unsupported(fmt::format("written in the format of torch before 1.6; {}", kRemedy));
   if (bytes.size() >= 2 && bytes[0] == std::byte{0x80} && bytes[1] <= std::byte{5}) {
     return Unsupported(
-        fmt::format("a bare Python pickle, not torch's zip archive; if torch wrote it, {}", kRemedy));
+        "a bare Python pickle, which torch.save does not write; save its tensors with it: "
+        "torch.save(tensors_by_name, NEW)");
   }
   return Corrupt("not a zip archive, as torch.save writes");
 }
@@ -62,44 +55,8 @@ Status CheckByteOrder(const ZipArchive& zip, const std::string& folder) {
   return Corrupt("its byteorder record says neither 'little' nor 'big'");
 }
 
-bool HasTensors(const Pickle& pickle, PickleId dict) {
-  const auto items = pickle.Items(dict);
-  for (size_t i = 1; i < items.size(); i += 2) {
-    if (pickle.kind(items[i]) == PickleKind::kTensor) return true;
-  }
-  return false;
-}
-
-/// The value in `dict` to look into next: a dict under one of the usual names, else the only dict there is.
-Result<PickleId> FindInnerDict(const Pickle& pickle, PickleId dict) {
-  const auto items = pickle.Items(dict);
-  std::vector<PickleId> dicts;
-  for (size_t i = 1; i < items.size(); i += 2) {
-    if (pickle.kind(items[i]) == PickleKind::kDict) dicts.push_back(items[i]);
-  }
-  for (std::string_view name : {"state_dict", "model_state_dict", "model", "module"}) {
-    for (size_t i = 1; i < items.size(); i += 2) {
-      const PickleId key = items[i - 1];
-      const bool named = pickle.kind(key) == PickleKind::kString && pickle.String(key) == name;
-      if (named && pickle.kind(items[i]) == PickleKind::kDict) return items[i];
-    }
-  }
-  if (dicts.size() == 1) return dicts[0];
-  return Unsupported(dicts.empty()
-                         ? "it holds no tensors by name"
-                         : "it holds several dicts, none of them called state_dict, model or module");
-}
-
-/// The dict whose values are tensors: the pickle itself, or one inside it.
-Result<PickleId> FindTensors(const Pickle& pickle) {
-  PickleId dict = pickle.root();
-  if (pickle.kind(dict) != PickleKind::kDict) return Unsupported("it holds no dict of tensors");
-  for (int level = 0; level < kMaxLevels; ++level) {
-    if (HasTensors(pickle, dict)) return dict;
-    TERN_ASSIGN_OR_RETURN(dict, FindInnerDict(pickle, dict));
-  }
-  return Unsupported(fmt::format("it holds no tensors in its first {} levels of dicts", kMaxLevels));
-}
+/// The bytes of a storage, by its key.
+using StorageBytes = std::function<Result<std::span<const std::byte>>(std::string_view key)>;
 
 class PthSource : public TensorSource {
  public:
@@ -107,41 +64,61 @@ class PthSource : public TensorSource {
     files_.push_back(std::move(file));
   }
 
-  bool HasChecksums() const override { return true; }
+  bool HasChecksums() const override { return !entries_.empty(); }
   Status Verify() const override { return CheckContents(entries_).WithContext(fmt::format("'{}'", path_)); }
 
   Status Load() {
     const std::span<const std::byte> file = files_[0]->bytes();
     const bool is_zip = file.size() >= 4 && std::memcmp(file.data(), "PK", 2) == 0;
-    if (!is_zip) return ExplainNoZip(file);
+    if (is_zip) return LoadZip(file);
+    return IsLegacyPth(file) ? LoadLegacy(file) : ExplainNoZip(file);
+  }
+
+ private:
+  Status LoadZip(std::span<const std::byte> file) {
     TERN_ASSIGN_OR_RETURN(const ZipArchive zip, ZipArchive::Open(file));
     entries_ = zip.entries();
     TERN_ASSIGN_OR_RETURN(const std::string folder, FindFolder(zip));
     TERN_RETURN_IF_ERROR(CheckByteOrder(zip, folder));
     TERN_ASSIGN_OR_RETURN(const auto program, zip.Read(folder + "data.pkl"));
     TERN_ASSIGN_OR_RETURN(const Pickle pickle, Pickle::Load(program));
-    TERN_ASSIGN_OR_RETURN(const PickleId dict, FindTensors(pickle));
+    return AddTensors(pickle,
+                      [&](std::string_view key) { return zip.Read(fmt::format("{}data/{}", folder, key)); });
+  }
+
+  Status LoadLegacy(std::span<const std::byte> file) {
+    TERN_ASSIGN_OR_RETURN(const LegacyPth legacy, ReadLegacyPth(file));
+    return AddTensors(legacy.pickle, [&](std::string_view key) -> Result<std::span<const std::byte>> {
+      const auto found = legacy.storages.find(std::string(key));
+      if (found == legacy.storages.end()) return Corrupt(fmt::format("the file has no storage '{}'", key));
+      return found->second;
+    });
+  }
+
+  Status AddTensors(const Pickle& pickle, const StorageBytes& bytes_of) {
+    TERN_ASSIGN_OR_RETURN(const PickleId dict, FindTensorDict(pickle));
     const auto items = pickle.Items(dict);
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
-      if (pickle.kind(items[i + 1]) != PickleKind::kTensor)
-        continue;  // a step count, a name, a list of numbers
-      if (pickle.kind(items[i]) != PickleKind::kString) return Unsupported("a tensor whose name is no text");
-      const std::string name(pickle.String(items[i]));
-      TERN_RETURN_IF_ERROR(AddTensor(zip, folder, pickle, name, pickle.Tensor(items[i + 1]))
+      const PickleKind kind = pickle.kind(items[i + 1]);
+      const bool named = pickle.kind(items[i]) == PickleKind::kString;
+      const std::string name(named ? pickle.String(items[i]) : "");
+      if (kind == PickleKind::kOpaque && named) opaque_.emplace(name, pickle.MakerOf(items[i + 1]));
+      if (kind != PickleKind::kTensor) continue;  // a step count, a name, a list of numbers
+      if (!named) return Unsupported("a tensor whose name is not a text");
+      TERN_RETURN_IF_ERROR(AddTensor(pickle, name, pickle.Tensor(items[i + 1]), bytes_of)
                                .WithContext(fmt::format("tensor '{}'", name)));
     }
     return OkStatus();
   }
 
- private:
-  Status AddTensor(const ZipArchive& zip, const std::string& folder, const Pickle& pickle,
-                   const std::string& name, const PickleTensor& tensor) {
+  Status AddTensor(const Pickle& pickle, const std::string& name, const PickleTensor& tensor,
+                   const StorageBytes& bytes_of) {
     const auto shape = pickle.Ints(tensor.shape, kMaxTensorRank);
     const auto strides = pickle.Ints(tensor.strides, kMaxTensorRank);
     if (!shape || !strides) {
       return Corrupt(fmt::format("its shape and strides are not at most {} integers each", kMaxTensorRank));
     }
-    TERN_ASSIGN_OR_RETURN(const auto storage, zip.Read(fmt::format("{}data/{}", folder, tensor.storage.key)));
+    TERN_ASSIGN_OR_RETURN(const auto storage, bytes_of(tensor.storage.key));
     const DType storage_type = tensor.storage.dtype.value_or(DType::kU8);
     const auto storage_bytes = NumBytes(storage_type, {tensor.storage.numel});
     if (storage_bytes != storage.size()) {

@@ -37,7 +37,6 @@ class RawSource final : public TensorSource {
 
   /// Takes over the content of one more file. Of metadata under one key the first one stays.
   Status Take(ContainerContent content, std::shared_ptr<const MappedFile> file);
-  void Set(const std::string& key, MetaValue value) { metadata_[key] = std::move(value); }
 };
 
 /// Takes the content that a parser found in `file`, or its error, to which the file's path is added.

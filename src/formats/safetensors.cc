@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
-#include <optional>
 
 #include "base/bytes.h"
 #include "formats/raw_container.h"
@@ -17,9 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr uint64_t kLongestConfig = 1 << 20;
 constexpr size_t kHeaderDepth = 3;  // header, tensor, shape
-constexpr size_t kConfigDepth = 16;
 
 /// json[key] as a list of non-negative integers that fit int64.
 Result<Shape> ReadNumbers(const Json& json, const char* key) {
@@ -124,68 +120,11 @@ Result<ContainerContent> ReadFile(std::span<const std::byte> bytes) {
   return ReadHeader(*header, bytes.subspan(in.position()));
 }
 
-// --- Hugging Face's config.json
-// -------------------------------------------------------------------------------------
-
-std::optional<MetaValue> Scalar(const Json& json) {
-  if (json.is_boolean()) return MetaValue(json.get<bool>());
-  if (json.is_number_float()) return MetaValue(json.get<double>());
-  if (json.is_string()) return MetaValue(json.get<std::string>());
-  if (json.is_number_unsigned() && json.get<uint64_t>() > uint64_t{INT64_MAX})
-    return MetaValue(json.get<uint64_t>());
-  if (json.is_number_integer()) return MetaValue(json.get<int64_t>());
-  return std::nullopt;
-}
-
-/// Whether the names are Hugging Face's. Another family's file may lie beside a config.json that is not its
-/// own.
-bool HasHuggingFaceNames(const TensorSource& source) {
-  return std::any_of(source.tensors().begin(), source.tensors().end(), [](const TensorInfo& tensor) {
-    return tensor.name.starts_with("model.") || tensor.name.starts_with("rwkv.");
-  });
-}
-
-/// Adds the scalars of `folder`/config.json, if there is one, as "config.NAME".
-Status AddConfig(const std::filesystem::path& folder, RawSource* source) {
-  if (!HasHuggingFaceNames(*source)) return OkStatus();
-  const std::string path = (folder / "config.json").string();
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored)) return OkStatus();
-  TERN_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(path, kLongestConfig));
-  auto config = ParseJson(text, kConfigDepth);
-  if (!config.ok()) return config.status().WithContext(fmt::format("'{}'", path));
-  if (!config->is_object()) return Corrupt(fmt::format("'{}' is no JSON object", path));
-  for (const auto& item : config->items()) {
-    if (auto value = Scalar(item.value())) source->Set("config." + item.key(), std::move(*value));
-  }
-  return OkStatus();
-}
-
-Result<std::shared_ptr<const TensorSource>> OpenFiles(std::string path, const std::filesystem::path& folder,
-                                                      std::vector<std::shared_ptr<const MappedFile>> files) {
-  auto source = std::make_shared<RawSource>(FileFormat::kSafetensors, std::move(path));
-  for (auto& file : files) {
-    auto content = ReadFile(file->bytes());
-    if (!content.ok()) return content.status().WithContext(fmt::format("'{}'", file->path()));
-    TERN_RETURN_IF_ERROR(source->Take(std::move(*content), std::move(file)));
-  }
-  TERN_RETURN_IF_ERROR(AddConfig(folder, source.get()));
-  return std::shared_ptr<const TensorSource>(std::move(source));
-}
-
 }  // namespace
 
 Result<std::shared_ptr<const TensorSource>> OpenSafetensors(std::shared_ptr<const MappedFile> file) {
-  const std::string path = file->path();
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return OpenFiles(path, folder, {std::move(file)});
-}
-
-Result<std::shared_ptr<const TensorSource>> OpenSafetensorsShards(
-    std::string path, std::vector<std::shared_ptr<const MappedFile>> files) {
-  if (files.empty()) return InvalidArgument(fmt::format("'{}': a model of no files", path));
-  const std::filesystem::path folder = path;
-  return OpenFiles(std::move(path), folder, std::move(files));
+  auto content = ReadFile(file->bytes());
+  return MakeRawSource(FileFormat::kSafetensors, std::move(file), std::move(content));
 }
 
 }  // namespace tern

@@ -46,6 +46,9 @@ class TensorSource {
   const std::string& path() const { return path_; }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
+  /// Values beside the tensors that are objects of some class (.pth): what would have to make each ("numpy.ndarray"), by
+  /// name. One with the name of a weight is a weight that is not read.
+  const std::map<std::string, std::string>& opaque() const { return opaque_; }
   /// nullptr when there is none of that name.
   const TensorInfo* Find(const std::string& name) const;
 
@@ -64,10 +67,15 @@ class TensorSource {
   TensorSource(FileFormat format, std::string path) : format_(format), path_(std::move(path)) {}
   /// Adds a tensor; a second one of the same name is an error that names it.
   Status Add(TensorInfo tensor);
+  /// Takes part in owning what another source's tensors are views of.
+  void ShareFilesOf(const TensorSource& other) {
+    files_.insert(files_.end(), other.files_.begin(), other.files_.end());
+  }
 
   FileFormat format_;
   std::string path_;
   Metadata metadata_;
+  std::map<std::string, std::string> opaque_;
   std::vector<std::shared_ptr<const MappedFile>> files_;       ///< keeps the views alive
   std::vector<std::unique_ptr<std::vector<std::byte>>> owned_; ///< for tensors that had to be made contiguous
 
@@ -77,15 +85,14 @@ class TensorSource {
 };
 
 /// Opens a file of any known format, told apart by its first bytes (never by its extension), or a folder that holds
-/// one model (Hugging Face layout: model.safetensors, or shards with model.safetensors.index.json).
+/// one model: Hugging Face's layout (model.safetensors or pytorch_model.bin, or shards with an index), else its only file of
+/// weights. A part of a split GGUF stands for all parts. A prefix that all names share and that hides the names of a known
+/// family ("module.", "_orig_mod.") is taken off. A config.json beside weights with Hugging Face's names becomes "config.*".
 Result<std::shared_ptr<const TensorSource>> OpenTensorSource(const std::string& path);
 
 // The readers, one per format (each in its own file).
 Result<std::shared_ptr<const TensorSource>> OpenPth(std::shared_ptr<const MappedFile> file);
 Result<std::shared_ptr<const TensorSource>> OpenSafetensors(std::shared_ptr<const MappedFile> file);
-/// All shards of one model as one source; `path` is the folder.
-Result<std::shared_ptr<const TensorSource>> OpenSafetensorsShards(
-    std::string path, std::vector<std::shared_ptr<const MappedFile>> files);
 Result<std::shared_ptr<const TensorSource>> OpenGguf(std::shared_ptr<const MappedFile> file);
 Result<std::shared_ptr<const TensorSource>> OpenRwkvBin(std::shared_ptr<const MappedFile> file);
 

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kKnownNames[] = {"rwkv_vocab_v20230424.txt", "20B_tokenizer.json", "tokenizer.json",
+constexpr const char* kKnownNames[] = {"rwkv_vocab_v20230424.txt", "rwkv_vocab_v20230424.json", "20B_tokenizer.json", "tokenizer.json",
                                        "vocab.txt"};
 
 /// The fewest ids of a vocabulary for so many logits.

@@ -113,6 +113,10 @@ Status CheckPipeline(const Json& json) {
     const std::string type = TypeOf(Member(json, key));
     if (type != "ByteLevel") return Unsupported(fmt::format("{}.type is {}, expected ByteLevel", key, type));
   }
+  // The library reads no file without this key: its absence does not mean false.
+  if (pre_tokenizer.find("add_prefix_space") == pre_tokenizer.end()) {
+    return Corrupt("it has no key pre_tokenizer.add_prefix_space");
+  }
   if (!IsOff(Member(pre_tokenizer, "add_prefix_space")))
     return Unsupported("pre_tokenizer.add_prefix_space is set");
   if (Member(pre_tokenizer, "use_regex") == false) return Unsupported("pre_tokenizer.use_regex is false");

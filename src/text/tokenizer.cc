@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/file.h"
+#include "text/json_vocab.h"
 #include "text/neox_tokenizer.h"
 #include "text/world_vocab.h"
 
@@ -48,6 +49,12 @@ Result<std::shared_ptr<const Tokenizer>> LoadTokenizer(const std::string& path) 
   constexpr std::string_view kNoContent = "\xEF\xBB\xBF \t\r\n";  // a byte order mark, white space
   const size_t first = content.find_first_not_of(kNoContent);
   if (first == std::string::npos) return Corrupt(fmt::format("'{}' is empty: not a tokenizer", path));
+  if (content[first] == '{' && IsJsonVocab(content)) {
+    TERN_ASSIGN_OR_RETURN(std::vector<std::string> tokens, ParseJsonVocab(content, path));
+    auto tokenizer = MakeWorldTokenizer(std::move(tokens));
+    if (!tokenizer.ok()) return tokenizer.status().WithContext(fmt::format("'{}'", path));
+    return tokenizer;
+  }
   if (content[first] == '{') return MakeNeoxTokenizer(content, path);
   if (content[first] < '0' || content[first] > '9') {
     return Corrupt(fmt::format("'{}' is no tokenizer: neither JSON nor lines of `id literal length`", path));

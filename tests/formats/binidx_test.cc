@@ -75,7 +75,7 @@ TEST_F(Binidx, WritesWhatTheFormatSays) {
 
 TEST_F(Binidx, ReadsEveryType) {
   for (const auto& [type, size] :
-       {std::pair(BinidxType::kU8, 255), {BinidxType::kU16, 65535}, {BinidxType::kI32, 1 << 30}}) {
+       {std::pair(BinidxType::kU8, 255), {BinidxType::kU16, 65535}, {BinidxType::kI32, 1 << 30}, {BinidxType::kI64, INT32_MAX}}) {
     Write(File("a.bin"), type, {{3, size}, {4}, {size, size, 0}});
     for (const char* name : {"a.bin", "a.idx", "a"}) {
       const auto reader = BinidxReader::Open(File(name));
@@ -118,6 +118,16 @@ TEST_F(Binidx, SaysWhatIsWrong) {
   longer.emplace_back();
   EXPECT_THAT(error(longer, 2), HasSubstr("do not make"));
   EXPECT_THAT(error({}, 2), HasSubstr("MMIDIDX"));
+}
+
+TEST_F(Binidx, RefusesTokensBeyond32Bits) {
+  for (const int64_t token : {int64_t{-1}, int64_t{INT32_MAX} + 1, int64_t{1} << 32}) {
+    std::vector<std::byte> tokens;
+    Put<int64_t>(&tokens, {5, token});
+    WriteBytes(File("a.bin"), tokens);
+    WriteBytes(File("a.idx"), Index(5, {2}, {0}, {0, 1}));
+    EXPECT_THAT(Error(File("a.bin")), HasSubstr("token " + std::to_string(token)));
+  }
 }
 
 TEST_F(Binidx, RefusesNegativeTokensAndMissingFiles) {

@@ -387,7 +387,8 @@ nlohmann::json SavedConfig(Generation generation, int64_t layers, std::optional<
   const TempDir dir;
   const auto original = MustGather(RandomSource(SmallModel(generation, layers)));
   // What stood there belonged to other weights.
-  EXPECT_TRUE(WriteStringToFile(dir.File("config.json"), R"({"old": true})").ok());
+  EXPECT_TRUE(
+      WriteStringToFile(dir.File("config.json"), R"({"old": true, "layer_norm_epsilon": 1e-5})").ok());
   const std::string path = dir.File("model.safetensors");
   const Status saved = SaveCheckpoint(*original, path, OptionsFor(Target::kHuggingFace, type));
   EXPECT_TRUE(saved.ok()) << saved.message();
@@ -433,7 +434,8 @@ TEST(CheckpointSave, HuggingFacesLoadersFindTheirConfig) {
 }
 
 TEST(CheckpointSave, OnlyWeightsThatALoaderFindsGetAConfig) {
-  EXPECT_EQ(SavedConfig(Generation::kRwkv6, 2, std::nullopt), nlohmann::json({{"old", true}}));
+  EXPECT_EQ(SavedConfig(Generation::kRwkv6, 2, std::nullopt),
+            nlohmann::json({{"old", true}, {"layer_norm_epsilon", 1e-5}}));
   const auto original = MustGather(RandomSource(SmallModel(Generation::kRwkv4)));
   const TempDir dir;
   ASSERT_TRUE(

@@ -161,6 +161,9 @@ TEST(Checkpoint, AnUngatedTimeFirstThatIsNoExponentialIsAFaaaa) {
 std::shared_ptr<MemorySource> GgufSkeleton(const std::string& architecture, int layers = 1) {
   auto source = std::make_shared<MemorySource>(FileFormat::kGguf, "skeleton.gguf");
   source->Set("general.architecture", architecture);
+  source->Set(architecture + ".attention.layer_norm_epsilon", 1e-5);
+  if (architecture == "rwkv6") source->Set("rwkv6.rescale_every_n_layers", uint64_t{6});
+  if (architecture != "rwkv4") source->Set(architecture + ".wkv.head_size", uint64_t{2});
   source->PutRange("token_embd.weight", {3, 4});
   source->PutRange("token_embd_norm.weight", {4});
   for (int i = 0; i < layers; ++i) source->PutRange("blk." + std::to_string(i) + ".attn_norm.weight", {4});
@@ -169,7 +172,6 @@ std::shared_ptr<MemorySource> GgufSkeleton(const std::string& architecture, int 
 
 TEST(Checkpoint, GgufValueMixOfTheFirstLayerIsADummy) {
   auto source = GgufSkeleton("rwkv7", 2);
-  source->Set("rwkv7.wkv.head_size", uint64_t{2});
   for (const char* layer : {"0", "1"}) {
     const std::string blk = std::string("blk.") + layer + ".time_mix_";
     source->PutRange(blk + "v0.weight", {4});
@@ -245,6 +247,7 @@ TEST(Checkpoint, ATiedHeadIsTheEmbeddingsBytes) {
   source->PutRange("rwkv.embeddings.weight", {3, 4});
   source->PutRange("rwkv.blocks.0.attention.time_mix_receptance", {1, 1, 4});
   source->Set("config.tie_word_embeddings", true);
+  source->Set("config.layer_norm_epsilon", 1e-5);
   const auto checkpoint = MustGather(source);
   ASSERT_NE(checkpoint, nullptr);
   ASSERT_NE(checkpoint->Find("head.weight"), nullptr);

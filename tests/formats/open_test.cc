@@ -156,5 +156,92 @@ TEST_F(Shards, NeedAnIndexThatIsOne) {
   }
 }
 
+TEST_F(Shards, MayBeGitLfsPointers) {
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 381012345\n";
+  const auto error = [&](const std::string& file) {
+    EXPECT_TRUE(WriteStringToFile(dir_.File(file), pointer).ok());
+    const Status status =
+        file.ends_with(".index.json")
+            ? OpenTensorSource(dir_.path()).status()
+            : OpenWithIndex(
+                  R"({"weight_map":{"model.a":"model-1.safetensors","model.b":"model-2.safetensors"}})")
+                  .status();
+    EXPECT_THAT(status.message(), AllOf(HasSubstr(file), HasSubstr("Git LFS pointer"),
+                                        HasSubstr("git lfs pull"), HasSubstr("381012345 bytes")));
+  };
+  error("config.json");  // beside good weights
+  error("model-2.safetensors");
+  error("model.safetensors.index.json");
+}
+
+/// Writes a .pth of one tensor.
+void WritePthOf(const std::string& path, const std::string& tensor) {
+  Random random(1);
+  ASSERT_TRUE(
+      WritePth(path, std::vector<OutputTensor>{RandomOutput(tensor, DType::kF32, {2}, &random)}).ok());
+}
+
+TEST(OpenTensorSource, OpensPytorchModelWithAndWithoutIndex) {
+  const TempDir dir;
+  WritePthOf(dir.File("pytorch_model.bin"), "rwkv.embeddings.weight");
+  ASSERT_TRUE(WriteStringToFile(dir.File("config.json"), R"({"hidden_size":2})").ok());
+  WritePthOf(dir.File("training_args.bin"), "x");  // what trainers leave there
+  const auto plain = OpenTensorSource(dir.path());
+  ASSERT_TRUE(plain.ok()) << plain.status().message();
+  EXPECT_EQ((*plain)->metadata().at("config.hidden_size"), MetaValue(int64_t{2}));
+
+  WritePthOf(dir.File("pytorch_model-00001-of-00002.bin"), "rwkv.a");
+  WritePthOf(dir.File("pytorch_model-00002-of-00002.bin"), "rwkv.b");
+  ASSERT_TRUE(WriteStringToFile(dir.File("pytorch_model.bin.index.json"),
+                                R"({"weight_map":{"rwkv.a":"pytorch_model-00001-of-00002.bin",
+                                                  "rwkv.b":"pytorch_model-00002-of-00002.bin"}})")
+                  .ok());
+  const auto indexed = OpenTensorSource(dir.path());
+  ASSERT_TRUE(indexed.ok()) << indexed.status().message();
+  EXPECT_EQ((*indexed)->tensors().size(), 2u);
+  EXPECT_EQ((*indexed)->format(), FileFormat::kPth);
+}
+
+TEST(OpenTensorSource, OpensTheOnlyBinOrPtOfAFolder) {
+  for (const char* name : {"rwkv.bin", "epoch-3.pt", "mp_rank_00_model_states.pt"}) {
+    const TempDir dir;
+    WritePthOf(dir.File(name), "emb.weight");
+    WritePthOf(dir.File("optimizer.pt"), "x");
+    WritePthOf(dir.File("zero_pp_rank_0_mp_rank_00_optim_states.pt"), "x");
+    ASSERT_TRUE(WriteStringToFile(dir.File("corpus.bin"), "tokens").ok());  // with its index no weights
+    ASSERT_TRUE(WriteStringToFile(dir.File("corpus.idx"), "index").ok());
+    const auto source = OpenTensorSource(dir.path());
+    ASSERT_TRUE(source.ok()) << source.status().message();
+    EXPECT_NE((*source)->Find("emb.weight"), nullptr) << name;
+  }
+}
+
+TEST(OpenTensorSource, TakesOffPrefixesThatAllNamesShare) {
+  for (const char* prefix : {"module.", "_forward_module.", "_orig_mod.", "model.", "module._orig_mod.",
+                             "_orig_mod.module.", "_forward_module.model._orig_mod.", "a.b.c."}) {
+    for (const std::string name :
+         {"blocks.0.ln1.weight", "rwkv.embeddings.weight", "model.layers.0.norm.weight"}) {
+      const TempDir dir;
+      WritePthOf(dir.File("x.pth"), prefix + name);
+      const auto source = OpenTensorSource(dir.File("x.pth"));
+      ASSERT_TRUE(source.ok()) << source.status().message();
+      EXPECT_EQ((*source)->tensors()[0].name, name) << prefix;
+      WriteShard(dir.File("x.st"), prefix + name);
+      EXPECT_EQ((*OpenTensorSource(dir.File("x.st")))->tensors()[0].name, name) << prefix;
+    }
+  }
+}
+
+TEST(OpenTensorSource, LeavesNamesThatDoNotShareAPrefix) {
+  Random random(1);
+  const TempDir dir;
+  const std::vector<OutputTensor> tensors = {RandomOutput("module.emb.weight", DType::kF32, {2}, &random),
+                                             RandomOutput("step", DType::kF32, {2}, &random)};
+  ASSERT_TRUE(WritePth(dir.File("x.pth"), tensors).ok());
+  const auto source = OpenTensorSource(dir.File("x.pth"));
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  EXPECT_NE((*source)->Find("module.emb.weight"), nullptr);
+}
+
 }  // namespace
 }  // namespace tern

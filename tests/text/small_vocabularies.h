@@ -20,6 +20,20 @@ inline std::string SmallWorldVocab(
   return text + more;
 }
 
+/// The same as web-rwkv keeps it: ids 1 to 256 are the bytes, 257 "ab", 258 "abc", 259 "é".
+inline nlohmann::json SmallJsonVocab() {
+  nlohmann::json json = {{"257", "ab"}, {"258", "abc"}, {"259", "\xC3\xA9"}};
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string id = std::to_string(byte + 1);
+    if (byte < 128) {
+      json[id] = std::string(1, static_cast<char>(byte));
+    } else {
+      json[id] = {byte};
+    }
+  }
+  return json;
+}
+
 /// GPT-2's character for a byte.
 inline std::string ByteChar(int byte) {
   static const std::vector<int32_t> characters = [] {

@@ -3,6 +3,7 @@
 
 #include "tests/testing/corruption.h"
 #include "tests/text/small_vocabularies.h"
+#include "text/json_vocab.h"
 #include "text/neox_tokenizer.h"
 #include "text/world_vocab.h"
 
@@ -53,6 +54,13 @@ TEST(TokenizerCorruption, WorldDigits) {
     bad.insert(at, "9");
     Check(ParseWorldTokenizer(bad, "bad"));
   }
+}
+
+TEST(TokenizerCorruption, JsonVocab) {
+  Attack(Bytes(testing::SmallJsonVocab().dump()), [](const auto& bytes) {
+    const auto tokens = ParseJsonVocab(Text(bytes), "bad");
+    if (tokens.ok()) Check(MakeWorldTokenizer(*tokens));
+  });
 }
 
 TEST(TokenizerCorruption, Neox) {
