@@ -16,8 +16,8 @@
 #include "cli/train_plan.h"
 #include "cli/train_sample.h"
 #include "cli/train_setup.h"
+#include "cli/train_speed.h"
 #include "train/launch.h"
-#include "train/matrix_rate.h"
 #include "train/model_weights.h"
 #include "train/onednn.h"
 #include "train/run_inputs.h"
@@ -193,21 +193,15 @@ Status Train(const TrainArguments& arguments, const TrainSetup& setup,
   run.folder = arguments.out;
   run.validation = setup.validation;
   run.report = !arguments.json;
-  constexpr double kPeakSeconds = 0.3;
-  constexpr int64_t kPeakTokens = 4096;  // enough to show the rate; all of a big step's would take long
-  const int64_t tokens = std::min(kPeakTokens, train::MicroRows(setup.options) * setup.options.context);
-  const train::GraphOptions graph = train::GraphOptionsOf(setup.options);
-  run.peak_rate = train::MeasureMatrixRate(
-      train::LargestProduct(train::StepProducts(trainer->layout(), tokens, graph.head_rows)), graph.precision,
-      kPeakSeconds);
-  run.peak_rate *= communicator.size();
+  const MachineRates rates = MeasureRates(setup.options, trainer->layout());
+  run.peak_rate = rates.peak * communicator.size();
   run.stop = [] { return Interrupted(); };
   if (setup.options.sample_every > 0 && setup.tokenizer != nullptr) {
     run.sample = [&setup](const Trainer& t) {
       return SampleText(t, *setup.tokenizer, setup.options.sample_prompt, setup.options.sample_tokens);
     };
   }
-  Say(arguments, Summary(setup, trainer->layout(), trainer->windows().windows_per_epoch(), run.peak_rate));
+  Say(arguments, Summary(setup, trainer->layout(), trainer->windows().windows_per_epoch(), rates));
   run.save_model = [&arguments](const Trainer& t, const train::RunRecord& record) {
     return SaveModel(arguments, t, record);
   };
@@ -231,9 +225,8 @@ Status RunProcess(const CLI::App& command, const TrainArguments& arguments,
   TERN_RETURN_IF_ERROR(CheckAsked(command, arguments, setup));
   for (const std::string& note : setup.notes) Say(arguments, note);
   if (!arguments.dry_run) return Train(arguments, setup, found.refused, communicator);
-  const int processes = communicator.size();
-  TERN_RETURN_IF_ERROR(communicator.Leave());
-  return arguments.first ? PrintPlan(setup, processes, arguments.json) : OkStatus();
+  Say(arguments, "timing steps; nothing is written");
+  return PrintPlan(setup, communicator, arguments.json);
 }
 
 Status RunTrain(const CLI::App& command, TrainArguments arguments) {

@@ -109,12 +109,6 @@ double MeasureMatrixRate(const StepProduct& product, Precision precision, double
   return rate;
 }
 
-double ShareOfProducts(const ModelShape& shape) {
-  const double k = shape.generation == Generation::kRwkv4 ? 76 : 170;
-  const auto width = static_cast<double>(shape.width);
-  return width / (width + k);
-}
-
 double StepFlop(const ParameterLayout& layout, int64_t tokens) {
   return 6.0 * static_cast<double>(layout.matrix_count()) * static_cast<double>(tokens);
 }
