@@ -144,6 +144,8 @@ TEST(MemoryPlan, ShardsTheMomentsAlone) {
   EXPECT_EQ(part(one, "parameters (fp32)"), part(two, "parameters (fp32)"));
   EXPECT_NEAR(static_cast<double>(part(two, "optimizer's moments (fp32)")),
               static_cast<double>(part(one, "optimizer's moments (fp32)")) / 2, 128);
+  EXPECT_EQ(part(one, "messages between processes"), 0u);
+  EXPECT_GT(part(two, "messages between processes"), 0u);
 }
 
 TEST(HumanTime, Reads) {
