@@ -218,7 +218,8 @@ Status RunProcess(const CLI::App& command, const TrainArguments& arguments,
   }
   CatchInterrupts();  // finishes the step, saves and leaves
   TERN_ASSIGN_OR_RETURN(auto found, FindRun(arguments));
-  TERN_ASSIGN_OR_RETURN(auto options, Resolve(command, arguments, found.run ? found.run->record.options : train::TrainOptions()));
+  const train::TrainOptions stored = found.run ? found.run->record.options : train::TrainOptions();
+  TERN_ASSIGN_OR_RETURN(auto options, Resolve(command, arguments, stored));
   const bool exact_vocab = Given(command, "vocab") || found.run.has_value();
   TERN_ASSIGN_OR_RETURN(const TrainSetup setup,
                         PrepareTraining(std::move(options), exact_vocab, std::move(found.run), arguments.out));

@@ -15,8 +15,8 @@ namespace tern {
 std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t windows_per_epoch,
                     const MachineRates& rates);
 
-/// `tern train --dry-run`: parameters, memory of a process by part, FLOP, tokens per epoch and the speed of timed steps,
-/// on standard output. All processes call it, the first prints; none may use the communicator after it.
+/// `tern train --dry-run`: parameters, memory of a process by part, FLOP, epochs and the speed of timed steps, on
+/// standard output. All processes call it, the first prints; none may use the communicator after it.
 Status PrintPlan(const TrainSetup& setup, train::Communicator& communicator, bool json);
 
 }  // namespace tern

@@ -101,12 +101,13 @@ MachineRates MeasureRates(const TrainOptions& options, const train::ParameterLay
 }
 
 std::string Describe(const MachineRates& rates) {
+  const auto giga = [](double rate) { return fmt::format("{:.{}f} GFLOP/s", rate / 1e9, rate < 1e10 ? 2 : 0); };
   std::string text;
   if (rates.peak > 0) {
-    text = fmt::format("{} peak {:.0f} GFLOP/s ({})", rates.arithmetic, rates.peak / 1e9, rates.instruction);
+    text = fmt::format("{} peak {} ({})", rates.arithmetic, giga(rates.peak), rates.instruction);
   }
   if (rates.onednn > 0) {
-    text += fmt::format("{}oneDNN reaches {:.0f} GFLOP/s", text.empty() ? "" : ", ", rates.onednn / 1e9);
+    text += fmt::format("{}oneDNN reaches {}", text.empty() ? "" : ", ", giga(rates.onednn));
   }
   return text;
 }
@@ -117,7 +118,8 @@ Result<TimedSteps> TimeSteps(const TrainSetup& setup, uint64_t memory, Communica
   TimedSteps timed;
   TERN_ASSIGN_OR_RETURN(const bool too_much, AnyWishes(communicator, available > 0 && needed > available));
   if (too_much) {
-    timed.why_not = fmt::format("it needs {} of memory here, {} are available", HumanBytes(needed), HumanBytes(available));
+    timed.why_not =
+        fmt::format("it needs {} of memory here, {} are available", HumanBytes(needed), HumanBytes(available));
     return timed;
   }
   const TrainOptions options = OptionsToTime(setup.options, processes);

@@ -209,8 +209,10 @@ Status SaveRun(const std::string& folder, Trainer& trainer, const RunRecord& rec
   Communicator& communicator = trainer.communicator();
   SharedArrays shared = SharedArraysOf(trainer);
   Status written;
-  if (communicator.rank() == 0) written = WriteInputs(folder, record.options);
-  if (communicator.rank() == 0 && written.ok()) written = WriteRun(RunPath(folder, record.step), trainer, record, &shared);
+  if (communicator.rank() == 0) {
+    written = WriteInputs(folder, record.options);
+    if (written.ok()) written = WriteRun(RunPath(folder, record.step), trainer, record, &shared);
+  }
   // The others send everything, whatever became of the file.
   for (GatheredArray& array : shared.arrays) TERN_RETURN_IF_ERROR(array.Drop());
   return ShareStatus(communicator, written);

@@ -49,8 +49,9 @@ struct RunRecord {
 /// "folder/step-00001000.safetensors".
 std::string RunPath(const std::string& folder, int64_t step);
 
-/// Writes the run's state to RunPath(folder, record.step), atomically, and the paths of its inputs beside it. With several processes every one calls it:
-/// the first one writes, and takes the others' moments and streams in pieces. All return the same code.
+/// Writes the run's state to RunPath(folder, record.step), atomically, and the paths of its inputs beside it. With
+/// several processes every one calls it: the first one writes, and takes the others' moments and streams in pieces. All
+/// return the same code.
 Status SaveRun(const std::string& folder, Trainer& trainer, const RunRecord& record);
 /// Removes all but the newest `keep` checkpoints (0: none is removed) up to `step`, and what killed writers left.
 /// Checkpoints beyond `step` are not of the run's past: they neither count nor are they removed.

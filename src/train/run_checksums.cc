@@ -122,10 +122,11 @@ Result<bool> VerifyMapped(const std::shared_ptr<const MappedFile>& file) {
 Status AddChecksums(std::vector<OutputTensor>* tensors, const Metadata& metadata) {
   const auto sums = std::make_shared<std::vector<int64_t>>();
   for (OutputTensor& tensor : *tensors) tensor = Summed(std::move(tensor), sums);
-  tensors->push_back({kChecksumsName, DType::kI64, {static_cast<int64_t>(tensors->size()) + 2}, [sums]() -> Result<TensorBytes> {
-                        sums->push_back(ChecksumOf(std::as_bytes(std::span(*sums))));
-                        return TensorBytes{std::as_bytes(std::span(*sums)), {}};
-                      }});
+  const auto produce = [sums]() -> Result<TensorBytes> {
+    sums->push_back(ChecksumOf(std::as_bytes(std::span(*sums))));
+    return TensorBytes{std::as_bytes(std::span(*sums)), {}};
+  };
+  tensors->push_back({kChecksumsName, DType::kI64, {static_cast<int64_t>(tensors->size()) + 2}, produce});
   TERN_ASSIGN_OR_RETURN(const std::string header, SafetensorsHeader(*tensors, metadata));
   sums->push_back(ChecksumOf(std::as_bytes(std::span(header))));
   return OkStatus();

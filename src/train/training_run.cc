@@ -190,7 +190,7 @@ class Run {
   bool MakeRoom() {
     if (options_.keep == 0) return false;  // all were asked for
     const int64_t removed = RemoveOlderRuns(setup_.folder, record_.step);
-    if (removed > 0) reporter_.Say(fmt::format("the disk is full: {} older checkpoints removed", removed));
+    if (removed > 0) reporter_.Say(fmt::format("the disk is full: older checkpoints removed: {}", removed));
     return removed > 0;
   }
 
@@ -199,9 +199,10 @@ class Run {
     Status saved = setup_.save_model(trainer_, record_);
     if (saved.code() == StatusCode::kExhausted && MakeRoom()) saved = setup_.save_model(trainer_, record_);
     if (saved.ok()) return saved;
-    return saved.WithContext(fmt::format(
-        "the model of step {} is not written (with more room on the disk, --resume goes on from the newest checkpoint)",
-        record_.step));
+    const int64_t newest = NewestStep(setup_.folder);
+    const std::string left = newest < 0 ? "there is no checkpoint either"
+                                        : fmt::format("--resume goes on from step {} once there is room", newest);
+    return saved.WithContext(fmt::format("the model of step {} is not written ({})", record_.step, left));
   }
 
   void Sample() {

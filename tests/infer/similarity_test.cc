@@ -24,7 +24,8 @@ std::vector<std::vector<std::string>> Lines(const std::string& name) {
 }
 
 TEST(Similarity, WordsAreCountedWithoutThoseThatOnlyHoldTheSentence) {
-  EXPECT_EQ(ContentWords("The Dog's bowl is NOT in the house, dog!"), (std::set<std::string>{"dog's", "bowl", "house", "dog"}));
+  const std::set<std::string> words = {"dog's", "bowl", "house", "dog"};
+  EXPECT_EQ(ContentWords("The Dog's bowl is NOT in the house, dog!"), words);
   EXPECT_DOUBLE_EQ(WordOverlap("A dog sleeps.", "The dog eats."), 1.0 / 3);
   EXPECT_DOUBLE_EQ(WordOverlap("It is.", ""), 0);
 }

@@ -82,8 +82,14 @@ TEST_F(TrainingRun, CheckpointsThatWereAskedForMakeNoRoom) {
   setup_.save_model = [](const Trainer&, const RunRecord&) { return Exhausted("no space left"); };
   const auto result = Go();
   EXPECT_EQ(result.status().code(), StatusCode::kExhausted);
-  EXPECT_THAT(result.status().message(), HasSubstr("--resume"));
+  EXPECT_THAT(result.status().message(), HasSubstr("--resume goes on from step 4"));
   EXPECT_TRUE(Exists(2) && Exists(4));
+}
+
+TEST_F(TrainingRun, SaysThatNoCheckpointIsLeftToGoOnFrom) {
+  options_.save_every = 0;
+  setup_.save_model = [](const Trainer&, const RunRecord&) { return Exhausted("no space left"); };
+  EXPECT_THAT(Go().status().message(), HasSubstr("no checkpoint either"));
 }
 
 TEST_F(TrainingRun, ADamagedCheckpointIsNotTheOneThatIsLeft) {
