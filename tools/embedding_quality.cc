@@ -1,6 +1,7 @@
 // How well vectors of a model tell which sentences mean the same: Spearman's correlation of their cosines
 // with the grades of a file of sentence pairs (tests/infer/similarity.tsv), for several ways of making a
-// vector.
+// vector and for the words that the sentences share; and how often a sentence is nearer to one that says the same in
+// other words than to one that says something else in the same words (tests/infer/adversarial.tsv).
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -18,6 +19,7 @@
 #include "infer/generator.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
+#include "tools/content_words.h"
 
 namespace tern {
 namespace {
@@ -49,6 +51,25 @@ std::vector<Pair> ReadPairs(const std::string& path) {
     }
   }
   return pairs;
+}
+
+/// A sentence, one of its meaning in other words, and one of its words with another meaning.
+struct Triple {
+  std::string kind, sentence, same_meaning, same_words;
+};
+
+std::vector<Triple> ReadTriples(const std::string& path) {
+  std::vector<Triple> triples;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    Triple triple;
+    if (std::getline(fields, triple.kind, '\t') && std::getline(fields, triple.sentence, '\t') &&
+        std::getline(fields, triple.same_meaning, '\t') && std::getline(fields, triple.same_words, '\t')) {
+      triples.push_back(triple);
+    }
+  }
+  return triples;
 }
 
 /// Ranks from 1; equals share the mean of theirs.
@@ -164,12 +185,67 @@ double Quality(const std::vector<Pair>& pairs, const std::map<std::string, Vecto
   return Spearman(cosines, grades);
 }
 
+/// What the shared words alone say.
+double QualityOfWords(const std::vector<Pair>& pairs) {
+  std::vector<double> overlaps, grades;
+  for (const Pair& pair : pairs) {
+    overlaps.push_back(WordOverlap(pair.a, pair.b));
+    grades.push_back(pair.grade);
+  }
+  return Spearman(overlaps, grades);
+}
+
+/// By way, then by text.
+using VectorsOfTexts = std::map<std::string, std::map<std::string, Vector>>;
+
+void AddTexts(Measure* measure, const std::vector<std::string>& texts, VectorsOfTexts* ways) {
+  for (const std::string& text : texts) {
+    for (auto& [way, vector] : measure->Vectors(text)) (*ways)[way][text] = std::move(vector);
+  }
+}
+
+/// How many sentences have the one of the same meaning in other words nearer than those of all other triples.
+int CountFound(const std::vector<Triple>& triples, const std::map<std::string, Vector>& by_text) {
+  int found = 0;
+  for (const Triple& triple : triples) {
+    const Vector& sentence = by_text.at(triple.sentence);
+    const double own = Cosine(sentence, by_text.at(triple.same_meaning));
+    found += std::all_of(triples.begin(), triples.end(), [&](const Triple& other) {
+      return &other == &triple || Cosine(sentence, by_text.at(other.same_meaning)) < own;
+    });
+  }
+  return found;
+}
+
+/// Of each kind, how many of its triples have the sentence of the same meaning nearer; and what CountFound says.
+void PrintTriples(Measure* measure, const std::vector<Triple>& triples) {
+  std::map<std::string, int> kinds;
+  VectorsOfTexts ways;
+  for (const Triple& triple : triples) {
+    ++kinds[triple.kind];
+    AddTexts(measure, {triple.sentence, triple.same_meaning, triple.same_words}, &ways);
+  }
+  fmt::print("\n{:<48}", "The same meaning is nearer than the same words");
+  for (const auto& [kind, count] : kinds) fmt::print(" {:>14}", fmt::format("{} of {}", kind, count));
+  fmt::print(" {:>14}\n", fmt::format("found of {}", triples.size()));
+  for (const auto& [way, by_text] : ways) {
+    std::map<std::string, int> right;
+    for (const Triple& t : triples) {
+      const Vector& sentence = by_text.at(t.sentence);
+      right[t.kind] += Cosine(sentence, by_text.at(t.same_meaning)) > Cosine(sentence, by_text.at(t.same_words));
+    }
+    fmt::print("{:<48}", way);
+    for (const auto& [kind, count] : right) fmt::print(" {:>14}", count);
+    fmt::print(" {:>14}\n", CountFound(triples, by_text));
+  }
+}
+
 int Fail(const Status& status) {
   std::fprintf(stderr, "%s\n", status.message().c_str());
   return 1;
 }
 
-int Run(const std::string& model_path, const std::string& pairs_path) {
+int Run(const std::string& model_path, const std::string& pairs_path, const std::string& triples_path) {
   auto model = Model::Load(model_path);
   if (!model.ok()) return Fail(model.status());
   const std::vector<std::string>& vocabulary = (*model)->checkpoint().vocabulary();
@@ -178,18 +254,19 @@ int Run(const std::string& model_path, const std::string& pairs_path) {
   if (!tokenizer.ok()) return Fail(tokenizer.status());
   const std::vector<Pair> pairs = ReadPairs(pairs_path);
   if (pairs.empty()) return Fail(NotFound("no sentence pairs in '" + pairs_path + "'"));
+  const std::vector<Triple> triples = ReadTriples(triples_path);
+  if (triples.empty()) return Fail(NotFound("no sentences in '" + triples_path + "'"));
   Measure measure(*model, *tokenizer);
-  std::map<std::string, std::map<std::string, Vector>> ways;  // by way, then by text
-  for (const Pair& pair : pairs) {
-    for (const std::string& text : {pair.a, pair.b})
-      for (auto& [way, vector] : measure.Vectors(text)) ways[way][text] = std::move(vector);
-  }
+  VectorsOfTexts ways;
+  for (const Pair& pair : pairs) AddTexts(&measure, {pair.a, pair.b}, &ways);
   const auto neutral = measure.Vectors(kNeutral);
   fmt::print("{:<48} {:>8} {:>8}\n", "Spearman's correlation", "as is", "centred");
+  fmt::print("{:<48} {:>8.3f}\n", "no model: share of common content words", QualityOfWords(pairs));
   for (const auto& [way, by_text] : ways) {
     fmt::print("{:<48} {:>8.3f} {:>8.3f}\n", way, Quality(pairs, by_text, {}),
                Quality(pairs, by_text, neutral.at(way)));
   }
+  PrintTriples(&measure, triples);
   return 0;
 }
 
@@ -198,9 +275,11 @@ int Run(const std::string& model_path, const std::string& pairs_path) {
 
 int main(int argc, char** argv) {
   CLI::App app("How well a model's vectors tell which sentences mean the same");
-  std::string model, pairs = "tests/infer/similarity.tsv";
+  std::string model, pairs = "tests/infer/similarity.tsv", triples = "tests/infer/adversarial.tsv";
   app.add_option("model", model, "A model file")->required();
   app.add_option("--pairs", pairs, "Lines of grade, sentence, sentence, separated by tabs");
+  app.add_option("--triples", triples,
+                 "Lines of kind, sentence, the same meaning in other words, another meaning in the same words");
   CLI11_PARSE(app, argc, argv);
-  return tern::Run(model, pairs);
+  return tern::Run(model, pairs, triples);
 }

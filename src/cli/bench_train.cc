@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "cli/common.h"
+#include "cli/train_speed.h"
 #include "train/matrix_rate.h"
 #include "train/trainer.h"
 
@@ -38,10 +39,12 @@ struct Measured {
   double products_seconds = 0, products_flop = 0;  ///< of a step, as the graph did them
   double counted_flop = 0;                         ///< 6 per matrix element and token
   double rate = 0;                                 ///< FLOP per second of oneDNN on these shapes
+  MachineRates machine;
   int64_t tokens = 0, parameters = 0;
   size_t workspace = 0;
   double other_share = 0;  ///< of a step, median
   double share_of_rate() const { return rate > 0 ? counted_flop / median / rate : 0; }
+  double share_of_peak() const { return machine.peak > 0 ? counted_flop / median / machine.peak : 0; }
 };
 
 /// oneDNN's own rate on every shape of the step, weighted by FLOP.
@@ -58,11 +61,6 @@ double WeightedRate(const train::ParameterLayout& layout, const train::TrainOpti
     seconds += all / rate;
   }
   return seconds > 0 ? flop / seconds : 0;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 Status Steps(train::Trainer& trainer, int64_t count, Measured* measured) {
@@ -87,7 +85,7 @@ Status Steps(train::Trainer& trainer, int64_t count, Measured* measured) {
 }
 
 void PrintTable(const train::ModelShape& shape, const train::TrainOptions& o, const Measured& m) {
-  const auto line = [](const char* name, const std::string& value) {
+  const auto line = [](const std::string& name, const std::string& value) {
     std::cout << fmt::format("  {:<44} {:>16}\n", name, value);
   };
   std::cout << fmt::format("{}, {} × {}, {} symbols, {} × {} tokens, {}, {} threads, {} steps\n",
@@ -105,6 +103,11 @@ void PrintTable(const train::ModelShape& shape, const train::TrainOptions& o, co
   line("6 FLOP per matrix element and token, per second",
        fmt::format("{:.0f} GFLOP/s", m.counted_flop / m.median / 1e9));
   line("share of oneDNN's rate reached", fmt::format("{:.1f} %", 100 * m.share_of_rate()));
+  if (m.machine.peak > 0) {
+    line(fmt::format("{} peak, {}", m.machine.arithmetic, m.machine.instruction),
+         fmt::format("{:.0f} GFLOP/s", m.machine.peak / 1e9));
+    line("share of the peak reached", fmt::format("{:.1f} %", 100 * m.share_of_peak()));
+  }
   line("activations and workspace", HumanBytes(m.workspace));
 }
 
@@ -126,6 +129,7 @@ Status BenchTrain(const train::TrainOptions& options, bool json) {
   m.parameters = trainer->layout().count();
   m.counted_flop = train::StepFlop(trainer->layout(), m.tokens);
   m.rate = WeightedRate(trainer->layout(), options);
+  m.machine = MeasureRates(options, trainer->layout());
   if (!json) {
     PrintTable(shape, options, m);
     return OkStatus();
@@ -151,6 +155,9 @@ Status BenchTrain(const train::TrainOptions& options, bool json) {
              {"onednn_flop_per_second", m.rate},
              {"counted_flop", m.counted_flop},
              {"share_of_onednn", m.share_of_rate()},
+             {"peak_flop_per_second", m.machine.peak},
+             {"peak_instruction", m.machine.instruction},
+             {"share_of_peak", m.share_of_peak()},
              {"workspace_bytes", m.workspace}});
   return OkStatus();
 }

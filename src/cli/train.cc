@@ -8,6 +8,7 @@
 #include <iostream>
 #include <tuple>
 
+#include "base/log.h"
 #include "base/parallel.h"
 #include "cli/command.h"
 #include "cli/common.h"
@@ -15,9 +16,11 @@
 #include "cli/train_plan.h"
 #include "cli/train_sample.h"
 #include "cli/train_setup.h"
+#include "cli/train_speed.h"
 #include "train/launch.h"
-#include "train/matrix_rate.h"
 #include "train/model_weights.h"
+#include "train/onednn.h"
+#include "train/run_inputs.h"
 #include "train/training_run.h"
 
 namespace tern {
@@ -30,26 +33,43 @@ void Say(const TrainArguments& arguments, const std::string& line) {
   if (arguments.first && !arguments.json) fmt::print(stderr, "{}\n", line);
 }
 
-/// The newest run in the folder with --resume, nothing without.
-Result<std::optional<train::StoredRun>> FindRun(const TrainArguments& arguments) {
-  std::vector<std::string> passed_over;
-  auto run = train::OpenNewestRun(arguments.out, &passed_over);
-  if (!arguments.resume) {
-    if (arguments.dry_run) return std::optional<train::StoredRun>();
-    std::error_code error;
-    for (const char* name : {"model.safetensors", "best.safetensors"}) {
-      if (run.ok() || !fs::exists(fs::path(arguments.out) / name, error)) continue;
-      return InvalidArgument(
-          fmt::format("'{}' holds a {} already, which a run would replace: choose another --out", arguments.out, name));
-    }
-    if (!run.ok()) return std::optional<train::StoredRun>();
-    return InvalidArgument(
-        fmt::format("'{}' holds a run of {} steps: go on with --resume, or choose another --out",
-                    arguments.out, run->record.step));
+/// What was found in the run's folder.
+struct FoundRun {
+  std::optional<train::StoredRun> run;
+  std::vector<train::RefusedRun> refused;  ///< newer checkpoints than it
+};
+
+/// A new run takes no folder in which another one has left something.
+Status CheckFolderIsFree(const std::string& folder) {
+  if (const int64_t step = train::NewestStep(folder); step >= 0) {
+    return InvalidArgument(fmt::format("'{}' holds a run of {} steps: go on with --resume, or choose another --out",
+                                       folder, step));
   }
-  TERN_RETURN_IF_ERROR(run.status());
-  for (const std::string& each : passed_over) Say(arguments, "passed over: " + each);
-  return std::optional<train::StoredRun>(std::move(*run));
+  std::error_code error;
+  for (const char* name : {"model.safetensors", "best.safetensors"}) {
+    if (!fs::exists(fs::path(folder) / name, error)) continue;
+    return InvalidArgument(
+        fmt::format("'{}' holds a {} already, which a run would replace: choose another --out", folder, name));
+  }
+  return OkStatus();
+}
+
+/// The newest whole checkpoint of the folder with --resume, nothing without.
+Result<FoundRun> FindRun(const TrainArguments& arguments) {
+  FoundRun found;
+  if (!arguments.resume) {
+    if (!arguments.dry_run) TERN_RETURN_IF_ERROR(CheckFolderIsFree(arguments.out));
+    return found;
+  }
+  TERN_ASSIGN_OR_RETURN(found.run, train::OpenNewestRun(arguments.out, &found.refused));
+  TERN_RETURN_IF_ERROR(train::ReadInputs(arguments.out, &found.run->record.options));
+  if (!arguments.first) return found;
+  for (const train::RefusedRun& each : found.refused) LogWarning("passed over: {}", each.why);
+  if (!found.run->has_checksums) {
+    LogWarning("'{}' has no checksums (an older version wrote it): damage to it would not be noticed",
+               found.run->path);
+  }
+  return found;
 }
 
 /// Weights, and the record of where the trainer stands.
@@ -58,9 +78,11 @@ Result<train::RunRecord> Begin(const TrainArguments& arguments, const TrainSetup
   const train::DataIdentity data = train::Identify(*setup.data);
   if (setup.run) {
     std::vector<std::string> changes;
-    TERN_RETURN_IF_ERROR(
-        train::CheckResume(*setup.run, setup.options, data, setup.vocabulary_hash, &changes));
+    std::string other_kernels;
+    TERN_RETURN_IF_ERROR(train::CheckResume(*setup.run, setup.options, data, setup.vocabulary_hash, &changes,
+                                            &other_kernels));
     for (const std::string& change : changes) Say(arguments, "changed: " + change);
+    if (arguments.first && !other_kernels.empty()) LogWarning("{}", other_kernels);
     TERN_RETURN_IF_ERROR(train::RestoreRun(*setup.run, trainer));
     record = setup.run->record;
     Say(arguments, fmt::format("going on from '{}' (step {})", setup.run->path, record.step));
@@ -72,6 +94,7 @@ Result<train::RunRecord> Begin(const TrainArguments& arguments, const TrainSetup
   record.options = setup.options;
   record.data = data;
   record.vocabulary_hash = setup.vocabulary_hash;
+  record.kernels = train::KernelsInUse();
   return record;
 }
 
@@ -108,7 +131,6 @@ Status CheckBeginning(train::Communicator& communicator, const train::RunRecord&
 /// The result of a whole run: "model.safetensors".
 Status SaveModel(const TrainArguments& arguments, const Trainer& trainer, const train::RunRecord& record) {
   const std::string path = arguments.out + "/model.safetensors";
-  if (!arguments.first) return OkStatus();
   if (arguments.type == "f32") return train::SaveWeights(path, trainer, record);
   TERN_ASSIGN_OR_RETURN(const auto checkpoint,
                         train::ViewAsCheckpoint(trainer.layout(), trainer.parameters()));
@@ -127,6 +149,7 @@ Status Tell(const TrainArguments& arguments, const train::RunResult& result, boo
         {"step", record.step},
         {"steps", record.options.steps},
         {"stopped", result.stopped},
+        {"last_checkpoint_saved", result.saved},
         {"smoothed_loss", record.smoothing_weight > 0 ? record.smoothed_loss / record.smoothing_weight : 0},
         {"tokens", record.tokens},
         {"skipped_steps", record.skipped},
@@ -152,7 +175,8 @@ Status Tell(const TrainArguments& arguments, const train::RunResult& result, boo
   return OkStatus();
 }
 
-Status Train(const TrainArguments& arguments, const TrainSetup& setup, train::Communicator& communicator) {
+Status Train(const TrainArguments& arguments, const TrainSetup& setup,
+             const std::vector<train::RefusedRun>& refused, train::Communicator& communicator) {
   std::error_code error;
   fs::create_directories(arguments.out, error);
   if (error) return IoError(fmt::format("cannot make the folder '{}': {}", arguments.out, error.message()));
@@ -161,27 +185,27 @@ Status Train(const TrainArguments& arguments, const TrainSetup& setup, train::Co
   train::RunSetup run;
   TERN_ASSIGN_OR_RETURN(run.record, Begin(arguments, setup, trainer.get()));
   TERN_RETURN_IF_ERROR(CheckBeginning(communicator, run.record));
+  for (const train::RefusedRun& each : refused) {  // every process has found the same one by now
+    if (!arguments.first || !each.damaged) continue;
+    if (const Status aside = train::SetAside(each); !aside.ok()) LogWarning("{}", aside.message());
+  }
   if (arguments.first) TERN_RETURN_IF_ERROR(KeepVocabulary(setup, arguments.out));
   run.folder = arguments.out;
   run.validation = setup.validation;
   run.report = !arguments.json;
-  constexpr double kPeakSeconds = 0.3;
-  constexpr int64_t kPeakTokens = 4096;  // enough to show the rate; all of a big step's would take long
-  const int64_t tokens = std::min(kPeakTokens, train::MicroRows(setup.options) * setup.options.context);
-  const train::GraphOptions graph = train::GraphOptionsOf(setup.options);
-  run.peak_rate = train::MeasureMatrixRate(
-      train::LargestProduct(train::StepProducts(trainer->layout(), tokens, graph.head_rows)), graph.precision,
-      kPeakSeconds);
-  run.peak_rate *= communicator.size();
+  const MachineRates rates = MeasureRates(setup.options, trainer->layout());
+  run.peak_rate = rates.peak * communicator.size();
   run.stop = [] { return Interrupted(); };
   if (setup.options.sample_every > 0 && setup.tokenizer != nullptr) {
     run.sample = [&setup](const Trainer& t) {
       return SampleText(t, *setup.tokenizer, setup.options.sample_prompt, setup.options.sample_tokens);
     };
   }
-  Say(arguments, Summary(setup, trainer->layout(), trainer->windows().windows_per_epoch(), run.peak_rate));
+  Say(arguments, Summary(setup, trainer->layout(), trainer->windows().windows_per_epoch(), rates));
+  run.save_model = [&arguments](const Trainer& t, const train::RunRecord& record) {
+    return SaveModel(arguments, t, record);
+  };
   TERN_ASSIGN_OR_RETURN(const train::RunResult result, train::RunTraining(*trainer, run));
-  if (!result.stopped) TERN_RETURN_IF_ERROR(SaveModel(arguments, *trainer, result.record));
   TERN_RETURN_IF_ERROR(communicator.Leave());
   return Tell(arguments, result, setup.validation != nullptr);
 }
@@ -193,18 +217,17 @@ Status RunProcess(const CLI::App& command, const TrainArguments& arguments,
     return InvalidArgument("no folder for the run: name one with --out");
   }
   CatchInterrupts();  // finishes the step, saves and leaves
-  TERN_ASSIGN_OR_RETURN(auto stored, FindRun(arguments));
-  TERN_ASSIGN_OR_RETURN(auto options,
-                        Resolve(command, arguments, stored ? stored->record.options : train::TrainOptions()));
-  const bool exact_vocab = Given(command, "vocab") || stored.has_value();
+  TERN_ASSIGN_OR_RETURN(auto found, FindRun(arguments));
+  const train::TrainOptions stored = found.run ? found.run->record.options : train::TrainOptions();
+  TERN_ASSIGN_OR_RETURN(auto options, Resolve(command, arguments, stored));
+  const bool exact_vocab = Given(command, "vocab") || found.run.has_value();
   TERN_ASSIGN_OR_RETURN(const TrainSetup setup,
-                        PrepareTraining(std::move(options), exact_vocab, std::move(stored), arguments.out));
+                        PrepareTraining(std::move(options), exact_vocab, std::move(found.run), arguments.out));
   TERN_RETURN_IF_ERROR(CheckAsked(command, arguments, setup));
   for (const std::string& note : setup.notes) Say(arguments, note);
-  if (!arguments.dry_run) return Train(arguments, setup, communicator);
-  const int processes = communicator.size();
-  TERN_RETURN_IF_ERROR(communicator.Leave());
-  return arguments.first ? PrintPlan(setup, processes, arguments.json) : OkStatus();
+  if (!arguments.dry_run) return Train(arguments, setup, found.refused, communicator);
+  Say(arguments, "timing steps; nothing is written");
+  return PrintPlan(setup, communicator, arguments.json);
 }
 
 Status RunTrain(const CLI::App& command, TrainArguments arguments) {

@@ -88,7 +88,7 @@ void AddRun(CLI::App& command, TrainArguments& a) {
   group.Add("-o,--out", a.out, "Folder of the run", "DIR");
   group.Flag("--resume", a.resume,
              "Go on from its newest checkpoint, bit for bit; options given again may change it");
-  group.Flag("--dry-run", a.dry_run, "Print parameters, memory, FLOP and expected speed, and train nothing");
+  group.Flag("--dry-run", a.dry_run, "Print parameters, memory, FLOP and the speed of a few timed steps; nothing is written");
   group.Add("--eval-every", o.eval_every, "Steps between validations (0: only at the end)", "N");
   group.Add("--eval-tokens", o.eval_tokens, "About so many validation tokens (0: all)", "N");
   group.Flag("--eval-carried", o.eval_carried,

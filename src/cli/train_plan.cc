@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <functional>
 #include <iostream>
 
 #include "base/memory.h"
@@ -23,40 +23,25 @@ uint64_t DataBytes(const TrainSetup& setup) {
   return per_token * static_cast<uint64_t>(tokens);
 }
 
-/// Seconds that oneDNN takes for all products of a micro-batch, each shape measured by itself.
-double SecondsOfProducts(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t tokens) {
-  const train::GraphOptions graph = train::GraphOptionsOf(setup.options);
-  double seconds = 0;
-  for (const train::StepProduct& product : train::StepProducts(layout, tokens, graph.head_rows)) {
-    constexpr double kEach = 0.05;
-    const double rate = train::MeasureMatrixRate(product, graph.precision, kEach);
-    if (rate > 0) seconds += static_cast<double>(product.count) * product.flop() / rate;
-  }
-  return seconds;
-}
-
 struct Plan {
   const TrainSetup& setup;
   int processes;
   train::ParameterLayout layout{setup.shape};
   train::MemoryPlan memory = train::PlanMemory(setup.options, setup.shape, DataBytes(setup), processes);
-  double tokens_per_second = 0;  ///< expected, of all processes
-  int64_t step_tokens = 0;
+  int64_t step_tokens = setup.options.batch * setup.options.context;
+  TimedSteps timed = {};
+  double tokens_per_second() const { return static_cast<double>(step_tokens) / timed.step_seconds; }
 };
 
-Plan MakePlan(const TrainSetup& setup, int processes) {
-  Plan plan{setup, processes};
-  const int64_t rows = train::MicroRows(setup.options), context = setup.options.context;
-  plan.step_tokens = setup.options.batch * context;
-  // A few thousand tokens show the rate; a step of a big model would take minutes.
-  constexpr int64_t kMeasured = 4096;
-  const int64_t measured = std::min(rows * context, kMeasured);
-  // Recomputation repeats the forward pass, a third of the whole.
-  constexpr double kRecompute = 4.0 / 3.0;
-  const double seconds = SecondsOfProducts(setup, plan.layout, measured) /
-                         train::ShareOfProducts(setup.shape) * (setup.options.recompute ? kRecompute : 1);
-  if (seconds > 0) plan.tokens_per_second = static_cast<double>(measured) / seconds * processes;
-  return plan;
+void PrintSpeed(const Plan& plan, const std::function<void(const std::string&, const std::string&)>& line) {
+  if (plan.timed.steps == 0) {
+    std::cout << fmt::format("speed: no step was timed, {}\n", plan.timed.why_not);
+    return;
+  }
+  std::cout << fmt::format("speed ({} real steps of {} tokens timed)\n", plan.timed.steps, plan.timed.tokens);
+  line("seconds of a step", fmt::format("{:.3g}", plan.timed.step_seconds));
+  line("tokens per second", fmt::format("{:.0f}", plan.tokens_per_second()));
+  line("time of the run", train::HumanTime(static_cast<double>(plan.setup.options.steps) * plan.timed.step_seconds));
 }
 
 void PrintTable(const Plan& plan) {
@@ -80,19 +65,13 @@ void PrintTable(const Plan& plan) {
   line("together", HumanBytes(plan.memory.total));
   const uint64_t available = AvailableMemory();
   if (available > 0) line("available now", HumanBytes(available));
-  std::cout << (plan.processes == 1 ? "expected speed (estimated from this machine's products)\n"
-                                    : "expected speed (estimated from the first process's products, as if "
-                                      "the others were alike and\n"
-                                      "sums cost nothing)\n");
-  line("tokens per second", fmt::format("{:.0f}", plan.tokens_per_second));
-  const double total = static_cast<double>(options.steps) * static_cast<double>(plan.step_tokens);
-  if (plan.tokens_per_second > 0) line("time of the run", train::HumanTime(total / plan.tokens_per_second));
+  PrintSpeed(plan, line);
 }
 
 }  // namespace
 
 std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t windows_per_epoch,
-                    double peak_rate) {
+                    const MachineRates& rates) {
   const auto& o = setup.options;
   std::string text = fmt::format("{}, {} layers × {}, {} symbols: {} parameters\n",
                                  Name(setup.shape.generation), setup.shape.layers, setup.shape.width,
@@ -103,17 +82,22 @@ std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layou
                           ? std::string()
                           : fmt::format(", {} for validation", setup.validation->tokens()),
                       o.steps, o.batch, o.context, o.precision);
-  if (peak_rate > 0) text += fmt::format("; oneDNN reaches {:.0f} GFLOP/s here", peak_rate / 1e9);
+  if (const std::string machine = Describe(rates); !machine.empty()) text += "\n" + machine;
   return text;
 }
 
-Status PrintPlan(const TrainSetup& setup, int processes, bool json) {
-  const Plan plan = MakePlan(setup, processes);
+Status PrintPlan(const TrainSetup& setup, train::Communicator& communicator, bool json) {
+  Plan plan{setup, communicator.size()};
+  TERN_ASSIGN_OR_RETURN(plan.timed, TimeSteps(setup, plan.memory.total, communicator));
+  const bool first = communicator.rank() == 0;
+  TERN_RETURN_IF_ERROR(communicator.Leave());
+  if (!first) return OkStatus();
   if (!json) {
     PrintTable(plan);
     return OkStatus();
   }
-  nlohmann::ordered_json parts;
+  using Json = nlohmann::ordered_json;
+  Json parts;
   for (const auto& [name, bytes] : plan.memory.parts) parts[name] = bytes;
   PrintJson({{"architecture", Name(setup.shape.generation)},
              {"layers", setup.shape.layers},
@@ -124,10 +108,13 @@ Status PrintPlan(const TrainSetup& setup, int processes, bool json) {
              {"flop_per_token", train::StepFlop(plan.layout, 1)},
              {"data_tokens", setup.data->tokens()},
              {"step_tokens", plan.step_tokens},
-             {"processes", processes},
+             {"processes", plan.processes},
              {"memory_bytes", parts},
              {"memory_total_bytes", plan.memory.total},
-             {"expected_tokens_per_second", plan.tokens_per_second}});
+             {"timed_steps", plan.timed.steps},
+             {"timed_step_tokens", plan.timed.tokens},
+             {"expected_step_seconds", plan.timed.steps > 0 ? Json(plan.timed.step_seconds) : Json()},
+             {"expected_tokens_per_second", plan.timed.steps > 0 ? Json(plan.tokens_per_second()) : Json()}});
   return OkStatus();
 }
 

@@ -6,15 +6,17 @@
 
 #include "base/status.h"
 #include "cli/train_setup.h"
+#include "cli/train_speed.h"
+#include "train/communicator.h"
 
 namespace tern {
 
-/// A few lines for a person: model, data, batch.
+/// A few lines for a person: model, data, batch, the machine's rates.
 std::string Summary(const TrainSetup& setup, const train::ParameterLayout& layout, int64_t windows_per_epoch,
-                    double peak_rate);
+                    const MachineRates& rates);
 
-/// `tern train --dry-run` for a run of so many processes: parameters, memory of a process by part, FLOP,
-/// tokens per epoch and expected speed, on standard output.
-Status PrintPlan(const TrainSetup& setup, int processes, bool json);
+/// `tern train --dry-run`: parameters, memory of a process by part, FLOP, epochs and the speed of timed steps, on
+/// standard output. All processes call it, the first prints; none may use the communicator after it.
+Status PrintPlan(const TrainSetup& setup, train::Communicator& communicator, bool json);
 
 }  // namespace tern

@@ -113,7 +113,7 @@ std::span<const std::byte> AsBytes(std::string_view text) {
 }
 
 Status WriteTensor(ZipWriter* zip, const OutputTensor& tensor, size_t key) {
-  TERN_ASSIGN_OR_RETURN(const TensorBytes content, tensor.produce());
+  TERN_ASSIGN_OR_RETURN(const TensorBytes content, Produce(tensor));
   const uint64_t expected = *NumBytes(tensor.dtype, tensor.shape);
   if (content.bytes().size() != expected) {
     return InvalidArgument(fmt::format("{} of shape {} takes {} bytes, not {}", Name(tensor.dtype),

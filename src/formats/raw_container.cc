@@ -11,6 +11,27 @@ namespace {
 
 constexpr size_t kLongestQuote = 100;
 
+Status WrongSize(const OutputTensor& tensor, uint64_t expected, uint64_t produced) {
+  return InvalidArgument(
+      fmt::format("tensor '{}' was to have {} bytes, but {} were produced", tensor.name, expected, produced));
+}
+
+Status AppendTensor(AtomicFile* file, const OutputTensor& tensor, uint64_t size) {
+  if (!tensor.produce_pieces) {
+    const auto produced = tensor.produce();
+    if (!produced.ok()) return produced.status().WithContext(fmt::format("tensor '{}'", tensor.name));
+    if (produced->bytes().size() != size) return WrongSize(tensor, size, produced->bytes().size());
+    return file->Append(produced->bytes());
+  }
+  uint64_t appended = 0;
+  const Status status = tensor.produce_pieces([&](std::span<const std::byte> piece) -> Status {
+    appended += piece.size();
+    return appended <= size ? file->Append(piece) : WrongSize(tensor, size, appended);
+  });
+  if (!status.ok()) return status;
+  return appended == size ? OkStatus() : WrongSize(tensor, size, appended);
+}
+
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
 }  // namespace
@@ -93,14 +114,7 @@ Status AppendTensors(AtomicFile* file, std::span<const OutputTensor> tensors, st
                      const WriteProgress& progress) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (before) TERN_RETURN_IF_ERROR(before(i));
-    auto produced = tensors[i].produce();
-    if (!produced.ok()) return produced.status().WithContext(fmt::format("tensor '{}'", tensors[i].name));
-    const std::span<const std::byte> bytes = produced->bytes();
-    if (bytes.size() != sizes[i]) {
-      return InvalidArgument(fmt::format("tensor '{}' was to have {} bytes, but {} were produced",
-                                         tensors[i].name, sizes[i], bytes.size()));
-    }
-    TERN_RETURN_IF_ERROR(file->Append(bytes));
+    TERN_RETURN_IF_ERROR(AppendTensor(file, tensors[i], sizes[i]));
     TERN_RETURN_IF_ERROR(file->PadTo(alignment));
     if (progress && !progress(i + 1, tensors.size())) return Cancelled("writing was stopped");
   }

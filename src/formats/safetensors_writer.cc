@@ -77,13 +77,18 @@ Result<std::string> HeaderOrError(std::span<const OutputTensor> tensors, std::sp
 
 }  // namespace
 
+Result<std::string> SafetensorsHeader(std::span<const OutputTensor> tensors, const Metadata& metadata) {
+  TERN_ASSIGN_OR_RETURN(const std::vector<uint64_t> sizes, OutputSizes(tensors));
+  TERN_ASSIGN_OR_RETURN(const std::string header, HeaderOrError(tensors, sizes, metadata));
+  const uint64_t length = header.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header;
+}
+
 Status WriteSafetensors(const std::string& path, std::span<const OutputTensor> tensors,
                         const Metadata& metadata, const WriteProgress& progress) {
   TERN_ASSIGN_OR_RETURN(const std::vector<uint64_t> sizes, OutputSizes(tensors));
-  TERN_ASSIGN_OR_RETURN(const std::string header, HeaderOrError(tensors, sizes, metadata));
+  TERN_ASSIGN_OR_RETURN(const std::string header, SafetensorsHeader(tensors, metadata));
   TERN_ASSIGN_OR_RETURN(auto file, AtomicFile::Create(path));
-  const uint64_t length = header.size();
-  TERN_RETURN_IF_ERROR(file->Append(std::as_bytes(std::span(&length, 1))));
   TERN_RETURN_IF_ERROR(file->Append(header));
   TERN_RETURN_IF_ERROR(AppendTensors(file.get(), tensors, sizes, 1, {}, progress));
   return file->Commit();

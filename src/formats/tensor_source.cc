@@ -42,4 +42,14 @@ void TensorSource::Forget(std::span<const std::byte> bytes) const {
   if (IsMapped(bytes)) ReleasePages(bytes);
 }
 
+Result<TensorBytes> Produce(const OutputTensor& tensor) {
+  if (!tensor.produce_pieces) return tensor.produce();
+  TensorBytes all;
+  TERN_RETURN_IF_ERROR(tensor.produce_pieces([&](std::span<const std::byte> piece) {
+    all.owned.insert(all.owned.end(), piece.begin(), piece.end());
+    return OkStatus();
+  }));
+  return all;
+}
+
 }  // namespace tern

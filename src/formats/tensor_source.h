@@ -105,6 +105,9 @@ struct TensorBytes {
   std::span<const std::byte> bytes() const { return owned.empty() ? view : std::span<const std::byte>(owned); }
 };
 
+/// Takes the next bytes of a tensor.
+using TensorSink = std::function<Status(std::span<const std::byte>)>;
+
 /// A tensor to be written. `produce` is called once, in order, when its turn comes, and returns exactly
 /// NumBytes(dtype, shape) bytes: only one tensor is in memory at a time, whatever the model's size.
 struct OutputTensor {
@@ -112,7 +115,12 @@ struct OutputTensor {
   DType dtype;
   Shape shape;
   std::function<Result<TensorBytes>()> produce;
+  /// In place of `produce`, for a tensor that is never whole in memory: gives its bytes to the sink, piece by piece.
+  /// An error of the sink is returned.
+  std::function<Status(const TensorSink&)> produce_pieces = {};
 };
+/// All bytes of a tensor, however it is produced.
+Result<TensorBytes> Produce(const OutputTensor& tensor);
 
 /// Called after each tensor with its index; false stops the writing (kCancelled) and leaves nothing behind.
 using WriteProgress = std::function<bool(size_t done, size_t total)>;
@@ -128,6 +136,8 @@ struct RwkvBinHeader {
 Status WritePth(const std::string& path, std::span<const OutputTensor> tensors, const WriteProgress& progress = {});
 Status WriteSafetensors(const std::string& path, std::span<const OutputTensor> tensors, const Metadata& metadata,
                         const WriteProgress& progress = {});
+/// What WriteSafetensors writes before the first tensor: the header's length and the header.
+Result<std::string> SafetensorsHeader(std::span<const OutputTensor> tensors, const Metadata& metadata);
 Status WriteGguf(const std::string& path, std::span<const OutputTensor> tensors, const Metadata& metadata,
                  const WriteProgress& progress = {});
 Status WriteRwkvBin(const std::string& path, std::span<const OutputTensor> tensors, const RwkvBinHeader& header,

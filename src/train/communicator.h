@@ -36,6 +36,8 @@ class Communicator {
   virtual Status AllGather(std::span<float> values, std::span<const OwnedRange> ranges) = 0;
   /// `values` become those of process `root`.
   virtual Status Broadcast(std::span<float> values, int root) = 0;
+  /// `values` of process `to` become those of process `from`. All processes call it; the others' `values` are not used.
+  virtual Status Move(std::span<float> values, int from, int to) = 0;
 
   /// Threads that this process may compute with without taking the cores of others on its host; 0: all of them.
   virtual int threads() const { return 0; }
@@ -63,6 +65,7 @@ class SingleProcess final : public Communicator {
   Status Sum(std::span<double>) override { return OkStatus(); }
   Status AllGather(std::span<float>, std::span<const OwnedRange>) override { return OkStatus(); }
   Status Broadcast(std::span<float>, int) override { return OkStatus(); }
+  Status Move(std::span<float>, int, int) override { return OkStatus(); }
 };
 
 }  // namespace tern::train

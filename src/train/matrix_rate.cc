@@ -1,7 +1,5 @@
 #include "train/matrix_rate.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -13,16 +11,10 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/training.h"
+#include "train/onednn.h"
 
 namespace tern::train {
 namespace {
-
-/// oneDNN asks OpenMP, per calling thread, how many threads to use; it is called from a thread of its own
-/// here, so that nobody else's setting changes.
-void UseOpenMpThreads(int threads) {
-  const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
-  if (set != nullptr) set(threads);
-}
 
 /// Small numbers in memory for one matrix, as fp32 or bf16.
 PageBuffer Filled(int64_t elements, bool half) {
@@ -70,11 +62,6 @@ double Measure(const StepProduct& p, bool half, double seconds) {
   return p.flop() / best;
 }
 
-bool NativeHalf() {
-  constexpr auto kNeeded = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kNeeded) == kNeeded;
-}
-
 }  // namespace
 
 std::vector<StepProduct> StepProducts(const ParameterLayout& layout, int64_t tokens, int64_t head_rows) {
@@ -109,22 +96,17 @@ StepProduct LargestProduct(const std::vector<StepProduct>& products) {
 
 double MeasureMatrixRate(const StepProduct& product, Precision precision, double seconds) {
   double rate = 0;
-  std::thread thread([&] {
+  PrepareOneDnn();
+  std::thread thread([&] {  // of its own, so that nobody else's number of OpenMP threads changes
     UseOpenMpThreads(NumThreads());
     try {
-      rate = Measure(product, precision == Precision::kBf16 && NativeHalf(), seconds);
+      rate = Measure(product, precision == Precision::kBf16 && OneDnnHasBf16(), seconds);
     } catch (const std::exception&) {
       rate = 0;  // a shape that oneDNN does not take
     }
   });
   thread.join();
   return rate;
-}
-
-double ShareOfProducts(const ModelShape& shape) {
-  const double k = shape.generation == Generation::kRwkv4 ? 76 : 170;
-  const auto width = static_cast<double>(shape.width);
-  return width / (width + k);
 }
 
 double StepFlop(const ParameterLayout& layout, int64_t tokens) {

@@ -29,12 +29,6 @@ StepProduct LargestProduct(const std::vector<StepProduct>& products);
 /// `seconds` in all. 0 when oneDNN refuses the shape.
 double MeasureMatrixRate(const StepProduct& product, Precision precision, double seconds);
 
-/// The share of a step that its products take, each at the rate it reaches by itself: width / (width + k).
-/// Products of a layer grow with the square of the width, and the work around them (recurrence, norms,
-/// mixing, converting) with the width alone. k is from measured steps (docs/training.md): 80 % of RWKV-7's
-/// and 91 % of RWKV-4's at width 768, between 60 and 65 % of RWKV-7's at 256.
-double ShareOfProducts(const ModelShape& shape);
-
 /// 6 per matrix element and token: what a step is counted as.
 double StepFlop(const ParameterLayout& layout, int64_t tokens);
 

@@ -1,7 +1,5 @@
 #include "train/products.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <chrono>
 #include <dnnl.hpp>
@@ -12,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/parallel.h"
+#include "train/onednn.h"
 #include "train/plain_product.h"
 
 namespace tern::train {
@@ -54,21 +53,16 @@ std::vector<ProductBlock> Cut(int64_t m, int64_t n, int64_t k) {
   return blocks;
 }
 
-/// oneDNN asks OpenMP, per calling thread, how many threads to use. Found at run time: it must be the OpenMP
-/// library that oneDNN has loaded, whichever compiler this is built with; where oneDNN came without one there
-/// is nothing to set.
+/// Blocks are what is shared among threads: oneDNN takes one for each.
 void UseOneOpenMpThread() {
-  static const auto set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
   thread_local bool done = false;
-  if (done) return;
-  if (set != nullptr) set(1);
+  if (!done) UseOpenMpThreads(1);
   done = true;
 }
 
-bool HasNativeHalf() {
-  const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  constexpr auto kNeeded = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (isa & kNeeded) == kNeeded;
+dnnl::engine CpuEngine() {
+  PrepareOneDnn();
+  return {dnnl::engine::kind::cpu, 0};
 }
 
 /// Scratch memory for one run of a primitive. Kept by the thread, since it is wanted thousands of times a
@@ -153,7 +147,7 @@ class ProductCache {
 
  private:
   static constexpr size_t kMost = 512;
-  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
+  dnnl::engine engine_ = CpuEngine();
   std::map<Key, CompiledProduct> compiled_;
 };
 
@@ -227,7 +221,7 @@ class Multiplier {
 template <>
 class Multiplier<float> {
  public:
-  explicit Multiplier(HalfProducts half) : native_half_(half == HalfProducts::kNative && HasNativeHalf()) {}
+  explicit Multiplier(HalfProducts half) : native_half_(half == HalfProducts::kNative && OneDnnHasBf16()) {}
 
   void Run(Product<float> product) {
     const bool half = native_half_ && product.a.half != nullptr && product.b.half != nullptr;

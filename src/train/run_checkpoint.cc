@@ -7,12 +7,18 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "train/gathered_array.h"
 #include "train/model_weights.h"
+#include "train/onednn.h"
+#include "train/run_checksums.h"
+#include "train/run_inputs.h"
 
 namespace tern::train {
 namespace {
@@ -22,12 +28,14 @@ using Json = nlohmann::json;
 
 constexpr const char* kVersionKey = "tern.run";
 constexpr const char* kRecordKey = "tern.record";
-constexpr const char* kVersion = "1";
+constexpr const char* kTrainingKey = "tern.training";
+/// "1" had no checksums.
+constexpr const char *kVersion = "2", *kVersionWithoutChecksums = "1";
 constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
 
 Json ToJson(const RunRecord& r) {
   Json json = {{"step", r.step},
-               {"options", ToJson(r.options)},
+               {"options", ToJson(WithoutFolders(r.options))},
                {"data", {{"tokens", r.data.tokens}, {"documents", r.data.documents}, {"hash", r.data.hash}}},
                {"vocabulary_hash", r.vocabulary_hash},
                {"tokens", r.tokens},
@@ -37,6 +45,7 @@ Json ToJson(const RunRecord& r) {
                {"smoothing_weight", r.smoothing_weight},
                {"best_step", r.best_step}};
   if (std::isfinite(r.best_loss)) json["best_loss"] = r.best_loss;
+  if (!r.kernels.empty()) json["kernels"] = r.kernels;
   return json;
 }
 
@@ -54,6 +63,7 @@ Status FromJson(const Json& json, RunRecord* r) {
     json.at("smoothing_weight").get_to(r->smoothing_weight);
     json.at("best_step").get_to(r->best_step);
     if (json.contains("best_loss")) json.at("best_loss").get_to(r->best_loss);
+    if (json.contains("kernels")) json.at("kernels").get_to(r->kernels);
   } catch (const Json::exception& error) {
     return Corrupt(fmt::format("its record cannot be read ({})", error.what()));
   }
@@ -67,24 +77,62 @@ Metadata MetadataOf(const RunRecord& record) {
           {kRecordKey, ToJson(record).dump()}};
 }
 
-OutputTensor View(const char* name, Shape shape, std::span<const float> values) {
-  return {name, DType::kF32, std::move(shape), [values]() -> Result<TensorBytes> {
-            return TensorBytes{std::as_bytes(values), {}};
-          }};
+/// A tensor whose values the processes hold in parts.
+OutputTensor Gathered(const char* name, Shape shape, GatheredArray* array) {
+  OutputTensor tensor{name, DType::kF32, std::move(shape), {}};
+  tensor.produce_pieces = [array](const TensorSink& sink) {
+    return array->Send([&](std::span<const float> piece) { return sink(std::as_bytes(piece)); });
+  };
+  return tensor;
 }
 
-/// An array of all processes' parts. One process has it already.
-Result<std::span<const float>> Gather(Communicator& communicator, std::span<const float> own,
-                                      const std::function<OwnedRange(int rank)>& range,
-                                      std::vector<float>* storage) {
-  if (communicator.size() == 1) return own;
-  std::vector<OwnedRange> ranges;
-  for (int rank = 0; rank < communicator.size(); ++rank) ranges.push_back(range(rank));
-  storage->assign(static_cast<size_t>(ranges.back().end), 0.0f);
-  std::copy(own.begin(), own.end(),
-            storage->begin() + ranges[static_cast<size_t>(communicator.rank())].begin);
-  TERN_RETURN_IF_ERROR(communicator.AllGather(*storage, ranges));
-  return std::span<const float>(*storage);
+/// The arrays of a run that every process has a part of, in the order in which they are written.
+struct SharedArrays {
+  std::deque<GatheredArray> arrays;
+  std::vector<OutputTensor> tensors;
+};
+
+void AddShared(const char* name, Shape shape, GatheredArray array, SharedArrays* all) {
+  all->arrays.push_back(std::move(array));
+  all->tensors.push_back(Gathered(name, std::move(shape), &all->arrays.back()));
+}
+
+SharedArrays SharedArraysOf(Trainer& trainer) {
+  SharedArrays all;
+  Communicator& communicator = trainer.communicator();
+  const int64_t total = trainer.layout().total(), rows = trainer.options().batch;
+  std::vector<OwnedRange> owned;
+  for (int rank = 0; rank < communicator.size(); ++rank) {
+    owned.push_back(Communicator::Owned(total, rank, communicator.size()));
+  }
+  AddShared("optimizer.m", {total}, {communicator, trainer.optimizer().m(), owned}, &all);
+  AddShared("optimizer.v", {total}, {communicator, trainer.optimizer().v(), owned}, &all);
+  if (StreamStates<float>* states = trainer.states(); states != nullptr) {
+    const auto size = static_cast<int64_t>(states->values().size()) / states->streams();
+    std::vector<OwnedRange> parts;
+    for (int rank = 0; rank < communicator.size(); ++rank) {
+      const OwnedRange range = Communicator::Rows(rows, rank, communicator.size());
+      parts.push_back({range.begin * size, range.end * size});
+    }
+    AddShared("streams", {rows, size}, {communicator, states->values(), parts}, &all);
+  }
+  return all;
+}
+
+Status WriteRun(const std::string& path, const Trainer& trainer, const RunRecord& record, SharedArrays* shared) {
+  std::vector<OutputTensor> tensors = SafetensorsOf(trainer.layout(), trainer.parameters());
+  std::move(shared->tensors.begin(), shared->tensors.end(), std::back_inserter(tensors));
+  const Metadata metadata = MetadataOf(record);
+  TERN_RETURN_IF_ERROR(AddChecksums(&tensors, metadata));
+  return WriteSafetensors(path, tensors, metadata);
+}
+
+/// What the first process's `status` says, at all of them.
+Status ShareStatus(Communicator& communicator, const Status& status) {
+  double code[1] = {communicator.rank() == 0 ? static_cast<double>(status.code()) : 0.0};
+  TERN_RETURN_IF_ERROR(communicator.Sum(code));
+  if (code[0] == 0 || communicator.rank() == 0) return status;
+  return {static_cast<StatusCode>(static_cast<int>(code[0])), "the first process could not write a checkpoint"};
 }
 
 /// The step of a checkpoint's file name, or −1.
@@ -109,20 +157,29 @@ std::vector<std::pair<int64_t, std::string>> ListRuns(const std::string& folder)
   return runs;
 }
 
-/// fp32 values of a tensor that is no weight.
+/// Copies a part of a mapped tensor; little of it is resident at a time.
+void CopyMapped(const TensorSource& source, std::span<const std::byte> from, std::span<float> to) {
+  constexpr size_t kPiece = size_t{16} << 20;
+  for (size_t begin = 0; begin < from.size(); begin += kPiece) {
+    const auto piece = from.subspan(begin, std::min(kPiece, from.size() - begin));
+    std::memcpy(reinterpret_cast<std::byte*>(to.data()) + begin, piece.data(), piece.size());
+    source.Forget(piece);
+  }
+}
+
+/// fp32 values of a tensor that is not a weight.
 Status CopyTensor(const StoredRun& run, const std::string& name, size_t skip, std::span<float> to,
                   size_t expected) {
   const TensorInfo* tensor = run.weights->source().Find(name);
   if (tensor == nullptr) {
     return InvalidArgument(
-        fmt::format("'{}' has no tensor '{}': it is a model, but no checkpoint of a run", run.path, name));
+        fmt::format("'{}' has no tensor '{}': it is a model, but not a checkpoint of a run", run.path, name));
   }
   if (tensor->dtype != DType::kF32 || tensor->bytes.size() != expected * sizeof(float)) {
     return Corrupt(fmt::format("'{}': tensor '{}' is {} {}, expected {} fp32 values", run.path, name,
                                Name(tensor->dtype), ToString(tensor->shape), expected));
   }
-  std::memcpy(to.data(), tensor->bytes.data() + skip * sizeof(float), to.size_bytes());
-  run.weights->source().Forget(tensor->bytes);
+  CopyMapped(run.weights->source(), tensor->bytes.subspan(skip * sizeof(float), to.size_bytes()), to);
   return OkStatus();
 }
 
@@ -150,38 +207,33 @@ std::string RunPath(const std::string& folder, int64_t step) {
 
 Status SaveRun(const std::string& folder, Trainer& trainer, const RunRecord& record) {
   Communicator& communicator = trainer.communicator();
-  const int64_t total = trainer.layout().total();
-  const auto owned = [&](int rank) { return Communicator::Owned(total, rank, communicator.size()); };
-  std::vector<float> m_storage, v_storage, streams_storage;
-  TERN_ASSIGN_OR_RETURN(const auto m, Gather(communicator, trainer.optimizer().m(), owned, &m_storage));
-  TERN_ASSIGN_OR_RETURN(const auto v, Gather(communicator, trainer.optimizer().v(), owned, &v_storage));
-  std::vector<OutputTensor> tensors = SafetensorsOf(trainer.layout(), trainer.parameters());
-  tensors.push_back(View("optimizer.m", {total}, m));
-  tensors.push_back(View("optimizer.v", {total}, v));
-  if (StreamStates<float>* states = trainer.states(); states != nullptr) {
-    const auto size = static_cast<int64_t>(states->values().size()) / states->streams();
-    const int64_t rows = trainer.options().batch;
-    const auto part = [&](int rank) {
-      const OwnedRange range = Communicator::Rows(rows, rank, communicator.size());
-      return OwnedRange{range.begin * size, range.end * size};
-    };
-    TERN_ASSIGN_OR_RETURN(const auto streams, Gather(communicator, states->values(), part, &streams_storage));
-    tensors.push_back(View("streams", {rows, size}, streams));
+  SharedArrays shared = SharedArraysOf(trainer);
+  Status written;
+  if (communicator.rank() == 0) {
+    written = WriteInputs(folder, record.options);
+    if (written.ok()) written = WriteRun(RunPath(folder, record.step), trainer, record, &shared);
   }
-  if (communicator.rank() != 0) return OkStatus();
-  return WriteSafetensors(RunPath(folder, record.step), tensors, MetadataOf(record));
+  // The others send everything, whatever became of the file.
+  for (GatheredArray& array : shared.arrays) TERN_RETURN_IF_ERROR(array.Drop());
+  return ShareStatus(communicator, written);
+}
+
+Metadata ModelMetadata(const RunRecord& record) {
+  return {{"format", std::string("pt")}, {kTrainingKey, ToJson(record).dump()}};
 }
 
 Status SaveWeights(const std::string& path, const Trainer& trainer, const RunRecord& record) {
   if (trainer.communicator().rank() != 0) return OkStatus();
-  return WriteSafetensors(path, SafetensorsOf(trainer.layout(), trainer.parameters()), MetadataOf(record));
+  return WriteSafetensors(path, SafetensorsOf(trainer.layout(), trainer.parameters()), ModelMetadata(record));
 }
 
-void PruneRuns(const std::string& folder, int64_t keep) {
+void PruneRuns(const std::string& folder, int64_t keep, int64_t step) {
   std::error_code error;
-  const auto runs = ListRuns(folder);
-  for (size_t i = static_cast<size_t>(keep); keep > 0 && i < runs.size(); ++i)
-    fs::remove(runs[i].second, error);
+  int64_t counted = 0;
+  for (const auto& [at, path] : ListRuns(folder)) {
+    if (keep == 0 || at > step || ++counted <= keep) continue;
+    fs::remove(path, error);
+  }
   const std::string mark = std::string(kSuffix) + ".tmp-", own = fmt::format("{}{}", mark, ::getpid());
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
@@ -192,9 +244,27 @@ void PruneRuns(const std::string& folder, int64_t keep) {
   }
 }
 
+int64_t RemoveOlderRuns(const std::string& folder, int64_t step) {
+  bool found = false;
+  int64_t removed = 0;
+  for (const auto& [at, path] : ListRuns(folder)) {
+    if (at > step) continue;
+    std::error_code error;
+    if (found && fs::remove(path, error)) ++removed;
+    if (!found) found = OpenRun(path).ok();
+  }
+  return removed;
+}
+
+int64_t NewestStep(const std::string& folder) {
+  const auto runs = ListRuns(folder);
+  return runs.empty() ? -1 : runs.front().first;
+}
+
 Result<StoredRun> OpenRun(const std::string& path) {
   StoredRun run;
   run.path = path;
+  TERN_ASSIGN_OR_RETURN(run.has_checksums, VerifyChecksums(path));
   TERN_ASSIGN_OR_RETURN(run.weights, OpenCheckpoint(path));
   const Metadata& metadata = run.weights->source().metadata();
   const auto text = [&](const char* key) {
@@ -205,25 +275,36 @@ Result<StoredRun> OpenRun(const std::string& path) {
   const std::string version = text(kVersionKey);
   if (version.empty()) {
     return InvalidArgument(
-        fmt::format("'{}' is no checkpoint of a training run; to go on from its weights, --model", path));
+        fmt::format("'{}' is not a checkpoint of a training run; to go on from its weights, --model", path));
   }
-  if (version != kVersion) {
-    return Unsupported(
-        fmt::format("'{}' is a run of format {}; this program knows {}", path, version, kVersion));
+  if (version != kVersion && version != kVersionWithoutChecksums) {
+    return Unsupported(fmt::format("'{}' is a run of format {}; this program knows {} and {}", path, version,
+                                   kVersionWithoutChecksums, kVersion));
+  }
+  if (version == kVersion && !run.has_checksums) {
+    return Corrupt(fmt::format("'{}' has no tensor 'checksums', which a run of format {} has", path, version));
   }
   const Json json = Json::parse(text(kRecordKey), nullptr, /*allow_exceptions=*/false);
   TERN_RETURN_IF_ERROR(FromJson(json, &run.record).WithContext(fmt::format("'{}'", path)));
   return run;
 }
 
-Result<StoredRun> OpenNewestRun(const std::string& folder, std::vector<std::string>* passed_over) {
+Result<StoredRun> OpenNewestRun(const std::string& folder, std::vector<RefusedRun>* refused) {
+  std::string reasons;
   for (const auto& [step, path] : ListRuns(folder)) {
     auto run = OpenRun(path);
     if (run.ok()) return run;
-    passed_over->push_back(run.status().message());
+    refused->push_back({path, run.status().message(), run.status().code() == StatusCode::kCorrupt});
+    reasons += (reasons.empty() ? ": " : "; ") + run.status().message();
   }
-  return NotFound(fmt::format("no checkpoint of a run in '{}'{}", folder,
-                              passed_over->empty() ? "" : ": " + passed_over->front()));
+  if (refused->empty()) return NotFound(fmt::format("no checkpoint of a run in '{}'", folder));
+  return Corrupt(fmt::format("no checkpoint of the run in '{}' is whole{}", folder, reasons));
+}
+
+Status SetAside(const RefusedRun& run) {
+  std::error_code error;
+  fs::rename(run.path, run.path + ".damaged", error);
+  return error ? IoError(fmt::format("cannot rename '{}': {}", run.path, error.message())) : OkStatus();
 }
 
 Status RestoreRun(const StoredRun& run, Trainer* trainer) {
@@ -245,7 +326,8 @@ Status RestoreRun(const StoredRun& run, Trainer* trainer) {
 }
 
 Status CheckResume(const StoredRun& run, const TrainOptions& now, const DataIdentity& data,
-                   const std::string& vocabulary_hash, std::vector<std::string>* changes) {
+                   const std::string& vocabulary_hash, std::vector<std::string>* changes,
+                   std::string* other_kernels) {
   OptionChanges differences = Compare(run.record.options, now);
   const DataIdentity& saved = run.record.data;
   if (!(saved == data)) {
@@ -255,6 +337,12 @@ Status CheckResume(const StoredRun& run, const TrainOptions& now, const DataIden
   }
   if (run.record.vocabulary_hash != vocabulary_hash) differences.refused.push_back("another vocabulary");
   *changes = differences.allowed;
+  other_kernels->clear();
+  if (const std::string before = run.record.kernels, in_use = KernelsInUse(); !before.empty() && before != in_use) {
+    *other_kernels = fmt::format(
+        "kernels {} → {}: from step {} on, the numbers are not bit for bit those that the run would have had",
+        before, in_use, run.record.step);
+  }
   if (differences.refused.empty()) return OkStatus();
   std::string list;
   for (const std::string& each : differences.refused) list += (list.empty() ? "" : "; ") + each;

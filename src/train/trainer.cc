@@ -199,7 +199,9 @@ Result<StepReport> Trainer::Step() {
   if (targets[0] < 1) return InvalidArgument("a batch without any token to predict");
   KeepStates();
   std::vector<double> losses;
+  const auto gradients_start = std::chrono::steady_clock::now();
   TERN_RETURN_IF_ERROR(Accumulate(batches, static_cast<float>(1 / targets[0]), &losses));
+  const double gradient_seconds = SecondsSince(gradients_start);
   double loss[1] = {0};
   for (const double each : losses) loss[0] += each;
   TERN_RETURN_IF_ERROR(communicator_->Sum(loss));
@@ -224,6 +226,7 @@ Result<StepReport> Trainer::Step() {
     }
   }
   ++step_;
+  report.gradient_seconds = gradient_seconds;
   report.seconds = SecondsSince(start);
   return report;
 }

@@ -27,6 +27,7 @@ struct StepReport {
   double gradient_norm = 0;  ///< before clipping
   double learning_rate = 0;
   double seconds = 0;
+  double gradient_seconds = 0;  ///< of these: forward and backward of all micro-batches
   std::string trouble;  ///< where NaN or infinity appeared: the weights then are as before the step
 };
 

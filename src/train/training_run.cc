@@ -173,11 +173,36 @@ class Run {
     return OkStatus();
   }
 
+  /// All processes call it.
   Status Save() {
-    TERN_RETURN_IF_ERROR(SaveRun(setup_.folder, trainer_, record_));
-    if (first_) PruneRuns(setup_.folder, options_.keep);
+    Status saved = SaveRun(setup_.folder, trainer_, record_);
+    if (saved.code() == StatusCode::kExhausted) {
+      TERN_ASSIGN_OR_RETURN(const bool again, Agree(first_ && MakeRoom()));
+      if (again) saved = SaveRun(setup_.folder, trainer_, record_);
+    }
+    TERN_RETURN_IF_ERROR(saved);
+    if (first_) PruneRuns(setup_.folder, options_.keep, record_.step);
     saved_step_ = record_.step;
     return OkStatus();
+  }
+
+  /// Removes all checkpoints but the newest whole one. False when there is nothing to remove.
+  bool MakeRoom() {
+    if (options_.keep == 0) return false;  // all were asked for
+    const int64_t removed = RemoveOlderRuns(setup_.folder, record_.step);
+    if (removed > 0) reporter_.Say(fmt::format("the disk is full: older checkpoints removed: {}", removed));
+    return removed > 0;
+  }
+
+  /// The first process calls it.
+  Status SaveModel() {
+    Status saved = setup_.save_model(trainer_, record_);
+    if (saved.code() == StatusCode::kExhausted && MakeRoom()) saved = setup_.save_model(trainer_, record_);
+    if (saved.ok()) return saved;
+    const int64_t newest = NewestStep(setup_.folder);
+    const std::string left = newest < 0 ? "there is no checkpoint either"
+                                        : fmt::format("--resume goes on from step {} once there is room", newest);
+    return saved.WithContext(fmt::format("the model of step {} is not written ({})", record_.step, left));
   }
 
   void Sample() {
@@ -205,11 +230,22 @@ class Run {
   }
 
   Result<RunResult> Finish() {
-    if (saved_step_ != record_.step) TERN_RETURN_IF_ERROR(Save());
-    Draw();
     RunResult result;
-    result.record = record_;
     result.stopped = trainer_.step() < options_.steps;
+    const bool model = !result.stopped && setup_.save_model;
+    if (first_ && model) TERN_RETURN_IF_ERROR(SaveModel());
+    if (saved_step_ != record_.step) {
+      const Status saved = Save();
+      result.saved = saved.ok();
+      if (!saved.ok() && !model) return saved;
+      if (!saved.ok()) {
+        reporter_.Say(
+            "warning: the model is written, but the last checkpoint is not: " + saved.message() +
+            "; --resume goes on from the one before it");
+      }
+    }
+    Draw();
+    result.record = record_;
     result.validation_loss = validation_;
     result.tokens_per_second = seconds_ > 0 ? static_cast<double>(targets_) / seconds_ : 0;
     return result;

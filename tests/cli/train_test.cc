@@ -1,5 +1,8 @@
 // tern train and tern bench --train, as a person uses them.
+#include <sys/resource.h>
+
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -48,14 +51,15 @@ class TrainTest : public ::testing::Test {
     const auto log = Log(out);
     return log.empty() ? 0 : log.back()["step"].get<int>();
   }
-  /// Every tensor's bytes of a checkpoint; what its metadata say of times may differ.
+  /// Every tensor's bytes of a checkpoint; what its metadata say of times may differ, and so its checksums.
   std::vector<std::vector<std::byte>> Tensors(const std::string& path) const {
     std::vector<std::vector<std::byte>> all;
     const auto source = OpenTensorSource(path);
     EXPECT_TRUE(source.ok()) << source.status().message();
     if (!source.ok()) return all;
-    for (const TensorInfo& tensor : (*source)->tensors())
-      all.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
+    for (const TensorInfo& tensor : (*source)->tensors()) {
+      if (tensor.name != "checksums") all.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
+    }
     return all;
   }
 
@@ -146,9 +150,82 @@ TEST_F(TrainTest, SaysWhatIsWrong) {
                 "1.5");
 }
 
+TEST_F(TrainTest, ADamagedCheckpointIsNamedAndTheOneBeforeIsUsed) {
+  const std::vector<std::string> options = {"--schedule", "constant", "--save-every", "2", "--eval-every", "0"};
+  const auto with_steps = [&](const std::string& steps) {
+    std::vector<std::string> all = options;
+    all.insert(all.end(), {"--steps", steps});
+    return all;
+  };
+  RunJson("whole", with_steps("8"));
+  RunJson("run", with_steps("6"));
+  const std::string newest = Out("run/step-00000006.safetensors");
+  auto bytes = ReadBytes(newest);
+  bytes[bytes.size() / 2] ^= std::byte{1};
+  WriteBytes(newest, bytes);
+  const Outcome resumed = RunTern({"train", "--resume", "--out", Out("run"), "--threads", "2", "--steps", "8"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("passed over: '" + newest + "'"));
+  EXPECT_THAT(resumed.err, HasSubstr("going on from '" + Out("run/step-00000004.safetensors")));
+  EXPECT_EQ(ReadBytes(newest + ".damaged"), bytes);
+  EXPECT_EQ(Tensors(Out("run/model.safetensors")), Tensors(Out("whole/model.safetensors")));
+}
+
+TEST_F(TrainTest, WritesTheModelWhereTheLastCheckpointIsTooLarge) {
+  RunJson("other", {"--steps", "1", "--eval-every", "0"});
+  const auto model = std::filesystem::file_size(Out("other/model.safetensors"));
+  ASSERT_GT(std::filesystem::file_size(Out("other/step-00000001.safetensors")), 2 * model);
+  Process process(Command("run", {"--steps", "2", "--eval-every", "0"}), {.before_exec = [&] {
+                    std::signal(SIGXFSZ, SIG_IGN);
+                    const rlimit limit = {2 * model, 2 * model};
+                    ::setrlimit(RLIMIT_FSIZE, &limit);
+                  }});
+  const Outcome outcome = process.Finish();
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("the model is written, but the last checkpoint is not"));
+  EXPECT_EQ(std::filesystem::file_size(Out("run/model.safetensors")), model);
+  EXPECT_FALSE(std::filesystem::exists(Out("run/step-00000002.safetensors")));
+}
+
+TEST_F(TrainTest, OtherKernelsThanThoseOfTheRunAreNamedAtResume) {
+  Process process(Command("run", {"--steps", "2", "--eval-every", "0"}), {.environment = {"TERN_ISA=ref"}});
+  const Outcome first = process.Finish();
+  ASSERT_EQ(first.code, 0) << first.err;
+  const Outcome resumed = RunTern({"train", "--resume", "--out", Out("run"), "--threads", "2", "--steps", "3"});
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("kernels ref (oneDNN: sse41) → "));
+  EXPECT_THAT(resumed.err, HasSubstr("bit for bit"));
+  const Outcome again = RunTern({"train", "--resume", "--out", Out("run"), "--threads", "2", "--steps", "4"});
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.err, ::testing::Not(HasSubstr("kernels")));
+}
+
+TEST_F(TrainTest, NoFileOfARunThatIsAModelNamesAFolder) {
+  RunJson("run", {"--steps", "2"});
+  for (const char* name : {"model.safetensors", "best.safetensors", "step-00000002.safetensors"}) {
+    const auto bytes = ReadBytes(Out("run/") + name);
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    EXPECT_THAT(text, HasSubstr("birds.txt")) << name;
+    EXPECT_EQ(text.find(dir_.path()), std::string::npos) << name;
+  }
+  RunJson("run", {"--resume", "--steps", "3"});
+}
+
+TEST_F(TrainTest, DryRunSaysWhyItTimedNoStep) {
+  const auto plan = Json({"train", "--data", data_, "--tokenizer", "bytes", "--dry-run", "--layers", "200", "--width",
+                          "8192", "--json"});
+  EXPECT_GT(plan["memory_total_bytes"].get<double>(), 1e12);  // more than a machine has that runs tests
+  EXPECT_EQ(plan["timed_steps"], 0);
+  EXPECT_TRUE(plan["expected_tokens_per_second"].is_null());
+}
+
 TEST_F(TrainTest, DryRunTellsSizeMemoryAndSpeedAndTrainsNothing) {
-  const auto plan = RunJson("never", {"--dry-run"});
+  const auto plan = RunJson("never", {"--dry-run", "--micro-batch", "1"});
   EXPECT_FALSE(std::filesystem::exists(Out("never")));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_.path()), {}), 1) << "more than the data";
+  EXPECT_GE(plan["timed_steps"], 1);
+  EXPECT_EQ(plan["timed_step_tokens"], 32);  // two micro-batches
+  EXPECT_DOUBLE_EQ(plan["expected_tokens_per_second"].get<double>() * plan["expected_step_seconds"].get<double>(), 64);
   EXPECT_GT(plan["memory_bytes"]["activations and workspace"], 0);
   EXPECT_EQ(plan["memory_bytes"]["parameters (fp32)"], plan["memory_bytes"]["gradients (fp32)"]);
   EXPECT_GT(plan["expected_tokens_per_second"], 0);
@@ -169,6 +246,11 @@ TEST_F(TrainTest, BenchHoldsAStepAgainstItsProducts) {
   EXPECT_GT(bench["step_seconds"], 0);
   EXPECT_GT(bench["share_of_onednn"], 0);
   EXPECT_GT(bench["other_share"], 0);
+  if (bench["peak_flop_per_second"] > 0) {  // this processor has an instruction to measure
+    EXPECT_NE(bench["peak_instruction"], "");
+    EXPECT_GT(bench["share_of_peak"], 0);
+    EXPECT_LT(bench["share_of_peak"], 1);
+  }
   EXPECT_LT(bench["other_share"], 1);
   // All products of a step, the low-rank ones and those of the gradients included: 6 FLOP per matrix element
   // and token.

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/formats/container_testing.h"
@@ -234,6 +235,32 @@ TEST(Safetensors, WriterRefusesWhatTheFormatCannotHold) {
             StatusCode::kInvalidArgument);
   EXPECT_EQ(write({a}, {{"key", std::string("\xff")}}).code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+TEST(Safetensors, WritesTensorsThatComeInPieces) {
+  const TempDir dir;
+  std::vector<std::byte> whole(100);
+  for (size_t i = 0; i < whole.size(); ++i) whole[i] = static_cast<std::byte>(i);
+  const auto tensor = [&](std::vector<size_t> sizes) {
+    OutputTensor pieces{"a", DType::kU8, {100}, {}};
+    pieces.produce_pieces = [&whole, sizes](const TensorSink& sink) -> Status {
+      size_t at = 0;
+      for (const size_t size : sizes) {
+        TERN_RETURN_IF_ERROR(sink(std::span<const std::byte>(whole).subspan(at % whole.size(), size)));
+        at += size;
+      }
+      return OkStatus();
+    };
+    return std::vector<OutputTensor>{pieces};
+  };
+  ASSERT_TRUE(WriteSafetensors(dir.File("m.st"), tensor({1, 0, 98, 1}), {}).ok());
+  const auto source = OpenTensorSource(dir.File("m.st"));
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  const auto bytes = (*source)->Find("a")->bytes;
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), whole.begin(), whole.end()));
+  EXPECT_THAT(WriteSafetensors(dir.File("n.st"), tensor({50, 49}), {}).message(), HasSubstr("99 were produced"));
+  EXPECT_THAT(WriteSafetensors(dir.File("n.st"), tensor({50, 50, 1}), {}).message(), HasSubstr("101 were produced"));
+  EXPECT_FALSE(std::filesystem::exists(dir.File("n.st")));
 }
 
 TEST(Safetensors, AStoppedOrFailedWriteLeavesTheOldFile) {

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "tests/testing/test_data.h"
 #include "tests/train/run_testing.h"
+#include "train/onednn.h"
 
 namespace tern::train {
 namespace {
@@ -33,7 +34,7 @@ class RunCheckpoint : public ::testing::TestWithParam<int64_t> {
  protected:
   Status Save(Trainer& trainer) const { return SaveRun(dir_.path(), trainer, RecordOf(trainer, *data_)); }
   StoredRun Newest() const {
-    std::vector<std::string> passed_over;
+    std::vector<RefusedRun> passed_over;
     auto run = OpenNewestRun(dir_.path(), &passed_over);
     EXPECT_TRUE(run.ok()) << run.status().message();
     return *run;
@@ -98,8 +99,8 @@ TEST_P(RunCheckpoint, AFullDiskLeavesThePreviousOne) {
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(failed.code(), StatusCode::kIo) << failed.message();
   EXPECT_EQ(Newest().record.step, 1);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_.path()), {}), 1)
-      << "a temporary file is left";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_.path()), {}), 2)
+      << "a temporary file is left beside the checkpoint and inputs.json";
 }
 
 TEST_P(RunCheckpoint, ABrokenNewestOneIsPassedOver) {
@@ -109,12 +110,13 @@ TEST_P(RunCheckpoint, ABrokenNewestOneIsPassedOver) {
   TakeSteps(*trainer, 1);
   ASSERT_TRUE(Save(*trainer).ok());
   std::filesystem::resize_file(RunPath(dir_.path(), 2), 1000);
-  std::vector<std::string> passed_over;
+  std::vector<RefusedRun> passed_over;
   const auto run = OpenNewestRun(dir_.path(), &passed_over);
   ASSERT_TRUE(run.ok()) << run.status().message();
   EXPECT_EQ(run->record.step, 1);
   ASSERT_EQ(passed_over.size(), 1u);
-  EXPECT_THAT(passed_over[0], HasSubstr("step-00000002"));
+  EXPECT_THAT(passed_over[0].why, HasSubstr("step-00000002"));
+  EXPECT_TRUE(passed_over[0].damaged);
 }
 
 TEST_P(RunCheckpoint, KeepsTheNewestAndClearsWhatKilledWritersLeft) {
@@ -125,12 +127,12 @@ TEST_P(RunCheckpoint, KeepsTheNewestAndClearsWhatKilledWritersLeft) {
   }
   tern::testing::WriteBytes(RunPath(dir_.path(), 5) + ".tmp-1", {std::byte{1}});
   tern::testing::WriteBytes(dir_.File("best.safetensors"), {std::byte{1}});
-  PruneRuns(dir_.path(), 2);
+  PruneRuns(dir_.path(), 2, 4);
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(dir_.path()))
     names.push_back(entry.path().filename());
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("step-00000003.safetensors", "step-00000004.safetensors",
-                                                     "best.safetensors"));
+                                                     "best.safetensors", "inputs.json"));
 }
 
 TEST_P(RunCheckpoint, RefusesAnotherRunAndNamesTheDifference) {
@@ -140,29 +142,62 @@ TEST_P(RunCheckpoint, RefusesAnotherRunAndNamesTheDifference) {
   const StoredRun run = Newest();
   const DataIdentity data = Identify(*data_);
   std::vector<std::string> changes;
+  std::string kernels;
   TrainOptions options = run.record.options;
-  EXPECT_TRUE(CheckResume(run, options, data, "", &changes).ok());
+  EXPECT_TRUE(CheckResume(run, options, data, "", &changes, &kernels).ok());
   EXPECT_TRUE(changes.empty());
   options.steps = 99;
-  EXPECT_TRUE(CheckResume(run, options, data, "", &changes).ok());
+  EXPECT_TRUE(CheckResume(run, options, data, "", &changes, &kernels).ok());
   EXPECT_THAT(changes, ::testing::ElementsAre(HasSubstr("steps 10 → 99")));
   options.context = 13;
-  const Status sizes = CheckResume(run, options, data, "", &changes);
+  const Status sizes = CheckResume(run, options, data, "", &changes, &kernels);
   EXPECT_EQ(sizes.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(sizes.message(), HasSubstr("context 12 → 13"));
   options.context = 12;
   const DataIdentity other = Identify(LearnableTokens(700, 2));
-  EXPECT_THAT(CheckResume(run, options, other, "", &changes).message(), HasSubstr("700 tokens"));
-  EXPECT_THAT(CheckResume(run, options, data, "x", &changes).message(), HasSubstr("vocabulary"));
+  EXPECT_THAT(CheckResume(run, options, other, "", &changes, &kernels).message(), HasSubstr("700 tokens"));
+  EXPECT_THAT(CheckResume(run, options, data, "x", &changes, &kernels).message(), HasSubstr("vocabulary"));
 }
 
-TEST_P(RunCheckpoint, AModelWithoutARunIsNoCheckpoint) {
+TEST_P(RunCheckpoint, NamesOtherKernelsThanThoseOfTheRun) {
+  auto trainer = MakeTrainer(SmallRun(GetParam()), data_);
+  TakeSteps(*trainer, 1);
+  RunRecord record = RecordOf(*trainer, *data_);
+  const auto other_kernels = [&](const std::string& before) {
+    record.kernels = before;
+    EXPECT_TRUE(SaveRun(dir_.path(), *trainer, record).ok());
+    std::vector<std::string> changes;
+    std::string kernels;
+    const StoredRun run = Newest();
+    EXPECT_TRUE(CheckResume(run, run.record.options, Identify(*data_), "", &changes, &kernels).ok());
+    return kernels;
+  };
+  EXPECT_EQ(other_kernels(KernelsInUse()), "");
+  EXPECT_EQ(other_kernels(""), "") << "an older checkpoint does not say which";
+  EXPECT_THAT(other_kernels("abacus"), HasSubstr("abacus → " + KernelsInUse()));
+}
+
+TEST_P(RunCheckpoint, NamesFilesWithoutTheirFolders) {
   auto trainer = MakeTrainer(SmallRun(GetParam()), data_);
   RunRecord record = RecordOf(*trainer, *data_);
+  record.options.data = {"/home/ada/private/corpus.txt"};
+  record.options.tokenizer = "/home/ada/private/vocab.txt";
+  record.options.model = "/home/ada/private/base.pth";
+  record.options.validation = "/home/ada/private/held.txt";
+  ASSERT_TRUE(SaveRun(dir_.path(), *trainer, record).ok());
   ASSERT_TRUE(SaveWeights(dir_.File("best.safetensors"), *trainer, record).ok());
-  const auto run = OpenRun(dir_.File("best.safetensors"));
-  ASSERT_TRUE(run.ok()) << run.status().message();
-  EXPECT_THAT(RestoreRun(*run, trainer.get()).message(), HasSubstr("optimizer.m"));
+  for (const std::string& path : {RunPath(dir_.path(), 0), dir_.File("best.safetensors")}) {
+    const auto bytes = tern::testing::ReadBytes(path);
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    EXPECT_THAT(text, HasSubstr("corpus.txt")) << path;
+    EXPECT_EQ(text.find("private"), std::string::npos) << path;
+  }
+}
+
+TEST_P(RunCheckpoint, AModelWithoutARunIsNotACheckpoint) {
+  auto trainer = MakeTrainer(SmallRun(GetParam()), data_);
+  ASSERT_TRUE(SaveWeights(dir_.File("best.safetensors"), *trainer, RecordOf(*trainer, *data_)).ok());
+  EXPECT_THAT(OpenRun(dir_.File("best.safetensors")).status().message(), HasSubstr("--model"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Generations, RunCheckpoint, ::testing::Values(4, 7),

@@ -114,23 +114,6 @@ TEST(MatrixRate, CountsSixFlopPerElementAndToken) {
   EXPECT_DOUBLE_EQ(flop, StepFlop(layout, 64));
 }
 
-// The measurements that it stands for, within their own spread.
-TEST(MatrixRate, ShareOfProductsGrowsWithTheWidth) {
-  const auto share = [](Generation generation, int64_t width) {
-    ModelShape shape;
-    shape.generation = generation;
-    shape.width = width;
-    return ShareOfProducts(shape);
-  };
-  EXPECT_NEAR(share(Generation::kRwkv7, 768), 0.80, 0.025);
-  EXPECT_NEAR(share(Generation::kRwkv7, 256), 0.625, 0.03);
-  EXPECT_NEAR(share(Generation::kRwkv4, 768), 0.91, 0.025);
-  for (const Generation generation : {Generation::kRwkv4, Generation::kRwkv7}) {
-    EXPECT_LT(share(generation, 768), share(generation, 2048));
-    EXPECT_LT(share(generation, 2048), 1);
-  }
-}
-
 uint64_t PartOf(const MemoryPlan& plan, const std::string& name) {
   for (const auto& [each, bytes] : plan.parts) {
     if (each == name) return bytes;
@@ -161,6 +144,8 @@ TEST(MemoryPlan, ShardsTheMomentsAlone) {
   EXPECT_EQ(part(one, "parameters (fp32)"), part(two, "parameters (fp32)"));
   EXPECT_NEAR(static_cast<double>(part(two, "optimizer's moments (fp32)")),
               static_cast<double>(part(one, "optimizer's moments (fp32)")) / 2, 128);
+  EXPECT_EQ(part(one, "messages between processes"), 0u);
+  EXPECT_GT(part(two, "messages between processes"), 0u);
 }
 
 TEST(HumanTime, Reads) {

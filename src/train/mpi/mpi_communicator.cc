@@ -120,6 +120,13 @@ Status MpiCommunicator::Broadcast(std::span<float> values, int root) {
   return Wait();
 }
 
+Status MpiCommunicator::Move(std::span<float> values, int from, int to) {
+  const auto known = [&](int rank) { return rank >= 0 && rank < place_.size; };
+  if (!known(from) || !known(to)) return InvalidArgument("Move: no such process");
+  TERN_RETURN_IF_ERROR(Post(MakeMove(values, from, to)));
+  return Wait();
+}
+
 Status MpiCommunicator::Leave() {
   TERN_RETURN_IF_ERROR(Wait());
   EndThread(End::kFinalize);

@@ -32,6 +32,7 @@ class MpiCommunicator final : public Communicator {
   Status Sum(std::span<double> values) override;
   Status AllGather(std::span<float> values, std::span<const OwnedRange> ranges) override;
   Status Broadcast(std::span<float> values, int root) override;
+  Status Move(std::span<float> values, int from, int to) override;
   Status Leave() override;
   void Abort(const Status& why, int exit_code) override;
 

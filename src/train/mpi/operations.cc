@@ -195,6 +195,25 @@ class BroadcastFloats final : public Operation {
   Requests requests_;
 };
 
+/// From one process to another; nothing at the others.
+class MoveFloats final : public Operation {
+ public:
+  MoveFloats(std::span<float> values, int from, int to) : values_(values), from_(from), to_(to) {}
+  Status Start(const Place& place, int64_t sequence) override {
+    if (from_ == to_) return OkStatus();
+    const int tag = TagOf(sequence, 0);
+    if (place.rank == from_) return requests_.Send(values_.data(), values_.size_bytes(), to_, tag);
+    if (place.rank == to_) return requests_.Receive(values_.data(), values_.size_bytes(), from_, tag);
+    return OkStatus();
+  }
+  Result<bool> Advance() override { return requests_.Done(); }
+
+ private:
+  std::span<float> values_;
+  int from_, to_;
+  Requests requests_;
+};
+
 }  // namespace
 
 std::unique_ptr<Operation> MakeSum(std::span<float> values, Wire wire) {
@@ -207,6 +226,9 @@ std::unique_ptr<Operation> MakeAllGather(std::span<float> values, std::vector<Ow
 }
 std::unique_ptr<Operation> MakeBroadcast(std::span<float> values, int root) {
   return std::make_unique<BroadcastFloats>(values, root);
+}
+std::unique_ptr<Operation> MakeMove(std::span<float> values, int from, int to) {
+  return std::make_unique<MoveFloats>(values, from, to);
 }
 
 }  // namespace tern::train

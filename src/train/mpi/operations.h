@@ -33,5 +33,6 @@ std::unique_ptr<Operation> MakeSum(std::span<float> values, Wire wire);
 std::unique_ptr<Operation> MakeSum(std::span<double> values);
 std::unique_ptr<Operation> MakeAllGather(std::span<float> values, std::vector<OwnedRange> ranges);
 std::unique_ptr<Operation> MakeBroadcast(std::span<float> values, int root);
+std::unique_ptr<Operation> MakeMove(std::span<float> values, int from, int to);
 
 }  // namespace tern::train

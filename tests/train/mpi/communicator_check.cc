@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "train/gathered_array.h"
 #include "train/launch.h"
 
 namespace tern::train {
@@ -114,6 +115,43 @@ void CheckBroadcast(Communicator& c) {
   Check(values == ValuesOf(root, values.size()), "everybody has the last one's values");
 }
 
+/// The last process's values go to the first; those of processes between are not touched.
+void CheckMove(Communicator& c) {
+  const int from = c.size() - 1;
+  for (const size_t n : {size_t{3}, size_t{3'000'000}}) {
+    std::vector<float> values = ValuesOf(c.rank(), n);
+    CheckOk(c.Move(values, from, 0), "Move");
+    Check(values == ValuesOf(c.rank() == 0 ? from : c.rank(), n), "values of the last process moved");
+  }
+  std::vector<float> none(1);
+  Check(!c.Move(none, c.size(), 0).ok(), "a process that is not there is refused");
+}
+
+/// The first process gets the whole array, in order; after an error of its sink the others still end.
+void CheckGatheredArray(Communicator& c) {
+  constexpr int64_t kTotal = 9'000'001;  // several pieces a process
+  std::vector<OwnedRange> ranges;
+  for (int rank = 0; rank < c.size(); ++rank) ranges.push_back(Communicator::Owned(kTotal, rank, c.size()));
+  const OwnedRange own = ranges[static_cast<size_t>(c.rank())];
+  std::vector<float> part;
+  for (int64_t i = own.begin; i < own.end; ++i) part.push_back(ValueOf(7, static_cast<size_t>(i)));
+  std::vector<float> all;
+  GatheredArray array(c, part, ranges);
+  CheckOk(array.Send([&](std::span<const float> piece) {
+    all.insert(all.end(), piece.begin(), piece.end());
+    return OkStatus();
+  }),
+          "Send");
+  Check(all == (c.rank() == 0 ? ValuesOf(7, kTotal) : std::vector<float>()), "the first process has all");
+  int calls = 0;
+  GatheredArray refused(c, part, ranges);
+  const Status status = refused.Send([&](std::span<const float>) {
+    return ++calls < 2 ? OkStatus() : Exhausted("full");
+  });
+  Check(c.rank() != 0 || (status.code() == StatusCode::kExhausted && calls == 2), "the sink's error comes back");
+  CheckOk(refused.Drop(), "Drop after Send does nothing");
+}
+
 int Run(const std::string& module, bool bf16, int expected_size) {
   LaunchOptions options;
   options.module = module;
@@ -131,6 +169,8 @@ int Run(const std::string& module, bool bf16, int expected_size) {
     CheckNumbers(c);
     CheckGather(c);
     CheckBroadcast(c);
+    CheckMove(c);
+    CheckGatheredArray(c);
   }
   CheckOk(c.Leave(), "Leave");
   return g_failures == 0 ? 0 : 1;
