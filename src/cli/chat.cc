@@ -250,8 +250,8 @@ class Chat {
         {"temperature", &changed.temperature}, {"top-p", &changed.top_p},
         {"min-p", &changed.min_p},             {"typical-p", &changed.typical_p},
         {"presence", &changed.presence},       {"frequency", &changed.frequency},
-        {"penalty-decay", &changed.penalty_decay}, {"mirostat-tau", &changed.mirostat_tau},
-        {"mirostat-eta", &changed.mirostat_eta}};
+        {"penalty-decay", &changed.penalty_decay}, {"repeat-penalty", &changed.repeat},
+        {"mirostat-tau", &changed.mirostat_tau},   {"mirostat-eta", &changed.mirostat_eta}};
     const std::map<std::string, int32_t*> integers = {{"top-k", &changed.top_k}, {"mirostat", &changed.mirostat}};
     if (text.empty() && options_.json) {
       nlohmann::ordered_json all;

@@ -72,6 +72,7 @@ void AddSamplingOptions(CLI::App& command, SamplingOptions& s) {
   group(command.add_option("--presence", s.presence, "Penalty for tokens that occurred"));
   group(command.add_option("--frequency", s.frequency, "Penalty per occurrence"));
   group(command.add_option("--penalty-decay", s.penalty_decay, "Occurrences fade by this factor per token"));
+  group(command.add_option("--repeat-penalty", s.repeat, "Divides the positive logits of tokens that occurred; 1: off"));
   group(command.add_option("--mirostat", s.mirostat, "2: mirostat 2 instead of the filters above; 0: off"));
   group(command.add_option("--mirostat-tau", s.mirostat_tau, "Its target surprise in bits"));
   group(command.add_option("--mirostat-eta", s.mirostat_eta, "Its learning rate"));

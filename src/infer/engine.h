@@ -35,7 +35,9 @@ struct EngineRequest {
   GenerateOptions generate = {};  ///< `constraint`: every choice gets a copy
   int choices = 1;        ///< continuations of the one prompt; choice i is sampled with `sampling.seed` + i
   int top_logprobs = -1;  ///< of how many tokens each event tells; −1: no log-probabilities at all
-  bool prompt_logprobs = false;  ///< log-probabilities of the prompt's own tokens (it is then read in full)
+  /// Log-probabilities of the prompt's own tokens (it is then read in full), and of every generated
+  /// token, also of those that end the answer and are not part of its text.
+  bool prompt_logprobs = false;
   bool keep_states = false;      ///< hand back the place where each choice ends
   bool cache = true;             ///< look for kept beginnings and leave some
   /// Keep the last place before the prompt's end where pieces end as well: for prompts whose last few tokens

@@ -7,6 +7,15 @@
 #include <utility>
 
 namespace tern {
+namespace {
+
+/// Whether the token ends the text and is not part of it. It is reported only behind a prompt whose tokens are
+/// reported as well: clients that score a prompt count on exactly one entry per generated token.
+bool EndsWithoutText(const TextStep& step) {
+  return step.end == StopReason::kEndOfDocument || step.end == StopReason::kStopToken;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<AnswerWriter>> AnswerWriter::Make(std::shared_ptr<EngineTask> task, int choice,
                                                          State state, const Tokenizer& tokenizer,
@@ -64,7 +73,7 @@ Status AnswerWriter::Choose(std::span<const float> logits) {
   chose_ = true;
   piece_.text += step->text;
   const int top = task_->request.top_logprobs;
-  if (top >= 0 && step->end != StopReason::kEndOfDocument && step->end != StopReason::kStopToken) {
+  if (top >= 0 && (!EndsWithoutText(*step) || task_->request.prompt_logprobs)) {
     held_reports_.push_back({continuation_->written(), ReportToken(logits, step->token, top)});
   }
   if (step->back) {
@@ -87,6 +96,8 @@ Status AnswerWriter::Choose(std::span<const float> logits) {
 void AnswerWriter::Finish(StopReason reason) {
   end_.reason = reason;
   piece_.text += continuation_->Finish();
+  if (!task_->request.prompt_logprobs) return;
+  for (HeldReport& held : held_reports_) held.end = 0;  // tokens of a stop text are reported as well
 }
 
 /// The text is over. `rest`: what leads to the place that has read just what was shown; `logits`: those of

@@ -49,6 +49,13 @@ float ClampToFloat(double x) {
   return static_cast<float>(std::clamp(x, -kLargest, kLargest));
 }
 
+/// The logit of a token that occurred, with the repeat penalty. An impossible token stays impossible.
+float Repeated(float logit, float penalty) {
+  if (logit == -kInfinity) return logit;
+  const double value = logit;
+  return ClampToFloat(value > 0 ? value / penalty : value * penalty);
+}
+
 float Largest(std::span<const float> values) {
   int32_t largest = OrderedBits(-kInfinity);
   for (const float value : values) largest = std::max(largest, OrderedBits(value));
@@ -143,7 +150,7 @@ Result<int32_t> Sampler::Sample(std::span<const float> logits) {
 }
 
 void Sampler::Accept(int32_t token) {
-  if (options_.presence == 0 && options_.frequency == 0) return;
+  if (options_.presence == 0 && options_.frequency == 0 && options_.repeat == 1) return;
   for (auto& [other, count] : occurrences_) count *= options_.penalty_decay;
   // An exempt token is remembered with the count 0: the presence penalty still applies, as in pip `rwkv`.
   const bool exempt = uncounted_ && std::binary_search(uncounted_->begin(), uncounted_->end(), token);
@@ -174,7 +181,9 @@ Status Sampler::Adjust(std::span<float> logits) const {
   }
   for (const auto& [token, count] : occurrences_) {
     TERN_RETURN_IF_ERROR(CheckToken("accepted", token, logits.size()));
-    logits[static_cast<size_t>(token)] -= ClampToFloat(options_.presence + count * options_.frequency);
+    float& logit = logits[static_cast<size_t>(token)];
+    if (options_.repeat != 1) logit = Repeated(logit, options_.repeat);
+    logit -= ClampToFloat(options_.presence + count * options_.frequency);
   }
   return OkStatus();
 }

@@ -19,7 +19,7 @@ class Tokenizer;
 struct Choices;
 
 /// How a token is chosen. Defaults are those of pip `rwkv` (its PIPELINE_ARGS). Order of application:
-/// logit bias → bans → penalties → softmax → (mirostat 2, or: typical-p → min-p → top-p → top-k) → p^(1/T).
+/// logit bias → bans → penalties (repeat, then presence and frequency) → softmax → (mirostat 2, or: typical-p → min-p → top-p → top-k) → p^(1/T).
 /// A filter sees the probabilities that the ones before it left, scaled to sum to 1. Where only pip `rwkv`'s
 /// own options are used the distribution is its distribution (but for top_p = 1, which there can turn greedy
 /// by rounding).
@@ -32,6 +32,9 @@ struct SamplingOptions {
   float presence = 0.2f;   ///< alpha_presence: subtracted from the logit of every token that occurred
   float frequency = 0.2f;  ///< alpha_frequency: subtracted per (decayed) occurrence
   float penalty_decay = 0.996f;  ///< occurrences fade by this factor per token
+  /// The logit of every token that occurred is divided by this where it is positive and multiplied by it where
+  /// it is negative (llama.cpp's repeat_penalty, vLLM's repetition_penalty); 1: off.
+  float repeat = 1.0f;
   int32_t mirostat = 0;          ///< 0: off; 2: replaces typical-p, min-p, top-p and top-k
   float mirostat_tau = 5.0f;     ///< target surprise in bits
   float mirostat_eta = 0.1f;     ///< learning rate

@@ -57,6 +57,8 @@ Status Validate(const SamplingOptions& o) {
   TERN_RETURN_IF_ERROR(Check(std::isfinite(o.frequency), "frequency", o.frequency, "a finite number"));
   TERN_RETURN_IF_ERROR(
       Check(o.penalty_decay >= 0 && o.penalty_decay <= 1, "penalty_decay", o.penalty_decay, "0 to 1"));
+  TERN_RETURN_IF_ERROR(Check(std::isfinite(o.repeat) && o.repeat > 0, "repeat_penalty", o.repeat,
+                             "a finite number above 0; 1 is off"));
   return ValidateTokens(o);
 }
 

@@ -28,8 +28,9 @@ ApiResult<ChatTemplate> ChatTemplateFor(const ServedModel& model, const ChatRequ
                                         bool constrained) {
   TERN_ASSIGN_OR_RETURN(ChatTemplate chat, FindTemplate(model, request.template_name));
   const bool thinks = !chat.think_end.empty();
-  if (request.thinking && thinks) chat = *ParseTemplateName(*request.thinking ? "g1-think" : "g1");
-  if (request.thinking.value_or(false) && !thinks && !request.thinking_is_a_hint) {
+  const ThinkingRequest& thinking = request.thinking;
+  if (thinking.wanted && thinks) chat = *ParseTemplateName(*thinking.wanted ? "g1-think" : "g1");
+  if (thinking.wanted.value_or(false) && !thinks && !thinking.hint) {
     return BadRequest("thinking", fmt::format("thinking: the template {} has no thoughts", chat.name));
   }
   if (constrained && thinks) {
@@ -48,6 +49,12 @@ ConstraintText ChatConstraint(const ChatRequest& request) {
           "tools"};
 }
 
+/// Whether white space at the ends of such an answer counts.
+bool IsPlainText(ConstraintText::Kind kind) {
+  using Kind = ConstraintText::Kind;
+  return kind == Kind::kGrammar || kind == Kind::kChoice || kind == Kind::kRegex;
+}
+
 /// Null where the answer may be anything.
 ApiResult<std::shared_ptr<const TokenConstraint>> FindConstraint(ServedModel& model,
                                                                  const ConstraintText& constraint) {
@@ -58,8 +65,10 @@ ApiResult<std::shared_ptr<const TokenConstraint>> FindConstraint(ServedModel& mo
   return std::make_shared<const TokenConstraint>(*masks);
 }
 
+/// What ends an answer in this template. A constrained answer ends where it is complete, so only tokens end it:
+/// they cannot come before. A text would cut it anywhere.
 void AddStops(const ChatTemplate& chat, const Tokenizer& tokenizer, GenerateOptions* generate) {
-  generate->stop.insert(generate->stop.end(), chat.stop.begin(), chat.stop.end());
+  if (!generate->constraint) generate->stop.insert(generate->stop.end(), chat.stop.begin(), chat.stop.end());
   if (chat.stop_token_text.empty()) return;
   const std::vector<int32_t> tokens = tokenizer.Encode(chat.stop_token_text);
   if (tokens.size() == 1) generate->stop_tokens.push_back(tokens.front());
@@ -73,6 +82,8 @@ EngineRequest NewEngineRequest(const AnswerRequest& request, const std::string& 
   engine.sampling = request.sampling;
   engine.generate.max_tokens = request.max_tokens;
   engine.generate.stop = request.stop;
+  engine.generate.stop_tokens = request.stop_tokens;
+  engine.generate.ignore_end_of_document = request.ignore_end;
   engine.generate.keep_output = false;
   engine.choices = request.choices;
   engine.top_logprobs = request.top_logprobs;
@@ -93,6 +104,8 @@ std::optional<ApiError> CheckForModel(const AnswerRequest& request, const Served
     return BadRequest("logit_bias", fmt::format("logit_bias: there is no token {}; the vocabulary has {}",
                                                 token, model.model().config().vocab));
   }
+  if (auto stops = CheckTokens(model.model(), request.stop_tokens, "stop_token_ids"); !stops.ok())
+    return stops.status();
   return std::nullopt;
 }
 
@@ -230,8 +243,10 @@ ApiResult<AnswerJob> PrepareChat(const HttpRequest& http, const ModelHost& host)
   engine.keep_before_end = !chat.answer_opening.empty();  // earlier answers stand without it
   AddStops(chat, job.model->tokenizer(), &engine.generate);
   const bool continued = request.messages.back().role == ChatMessage::Role::kAssistant;
+  ChatTemplate shown = chat;
+  if (IsPlainText(request.constraint.kind)) shown.clean = false;  // white space is part of such an answer
   job.writer = MakeChatWriter(Head(*job.model, "chatcmpl-", "chat.completion"), job.model->tokenizer(),
-                              request, chat, continued || constraint ? "" : chat.answer_opening);
+                              request, shown, continued || constraint ? "" : chat.answer_opening);
   job.requests.push_back(std::move(engine));
   return job;
 }

@@ -1,7 +1,9 @@
 #include "serve/embedding_api.h"
 
+#include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -50,10 +52,22 @@ struct EmbeddingJob {
   std::vector<std::vector<int32_t>> inputs = {};
 };
 
+/// Vectors have the model's width and no other.
+std::optional<ApiError> CheckWidth(int64_t dimensions, const ServedModel& model) {
+  const int64_t width = model.model().config().width;
+  if (dimensions == 0 || dimensions == width) return std::nullopt;
+  ApiError error = BadRequest("dimensions", fmt::format("dimensions must be {}, the model's width: it was not "
+                                                        "trained for shortened vectors",
+                                                        width));
+  error.code = "invalid_value";
+  return error;
+}
+
 ApiResult<EmbeddingJob> PrepareEmbeddings(const HttpRequest& http, const ModelHost& host) {
   EmbeddingJob job;
   TERN_ASSIGN_OR_RETURN(job.request, ReadEmbeddingRequest(http));
   TERN_ASSIGN_OR_RETURN(job.model, host.Find(job.request.model));
+  if (auto wrong = CheckWidth(job.request.dimensions, *job.model)) return *std::move(wrong);
   for (const PromptInput& input : job.request.inputs) {
     std::vector<int32_t> tokens = PromptTokens(job.model->tokenizer(), input, /*continues=*/true);
     if (tokens.empty()) return BadRequest("input", "input must not hold an empty text");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 
+#include "serve/http_request.h"
 #include "serve/http_text.h"
 
 namespace tern::serve {
@@ -22,10 +23,16 @@ std::string_view AuthorityOf(std::string_view origin) {
   return scheme == std::string_view::npos ? std::string_view() : origin.substr(scheme + 3);
 }
 
+/// The name the client called: the one in an absolute address counts, as HTTP says, and else the Host field's.
+std::string_view HostOf(const HttpRequest& request) {
+  const std::string_view authority = request.Header(kAuthorityField);
+  return authority.empty() ? request.Header("host") : authority;
+}
+
 bool IsSameOrigin(std::string_view origin, const HttpRequest& request) {
   // The scheme doesn't count: behind a proxy that speaks TLS it differs.
   const std::string_view authority = AuthorityOf(origin);
-  return !authority.empty() && LowerAscii(authority) == LowerAscii(request.Header("host"));
+  return !authority.empty() && LowerAscii(authority) == LowerAscii(HostOf(request));
 }
 
 std::optional<boost::asio::ip::address> AsAddress(std::string_view host) {
@@ -90,11 +97,11 @@ bool OriginPolicy::OriginAllowed(std::string_view origin) const {
 
 std::optional<ApiError> OriginPolicy::Refusal(const HttpRequest& request) const {
   if (!keyless_) return std::nullopt;  // a page elsewhere has no key
-  const std::string_view host = request.Header("host");
-  if (!host.empty() && !HostAllowed(host)) {
+  for (const std::string_view host : {request.Header("host"), request.Header(kAuthorityField)}) {
+    if (host.empty() || HostAllowed(host)) continue;
     return Forbidden(
-        "this service is not known under the name in the Host field; a name can be allowed when it is "
-        "started",
+        "this service is not known under the name in the Host field or the address; a name can be allowed "
+        "when it is started",
         "host_not_allowed");
   }
   const std::string_view origin = request.Header("origin");

@@ -119,6 +119,8 @@ void RequestParser::Impl::on_request_impl(http::verb, string_view method, string
   parsed_.request.method = View(method);
   Result<RequestTarget> parsed = ParseTarget(View(target));
   if (!parsed.ok()) return Refuse(code, 400, parsed.status().message());
+  if (!parsed->authority.empty())
+    parsed_.request.headers.emplace_back(kAuthorityField, std::move(parsed->authority));
   parsed_.request.path = std::move(parsed->path);
   parsed_.request.query = std::move(parsed->query);
   parsed_.segments = std::move(parsed->segments);
@@ -135,6 +137,11 @@ void RequestParser::Impl::on_field_impl(http::field field, string_view name, str
       // Equal lengths in two places are legal and still nobody's honest request.
       if (++lengths_ > 1 || value.find(',') != string_view::npos) {
         return Refuse(code, 400, "more than one Content-Length");
+      }
+      break;
+    case http::field::content_encoding:
+      if (LowerAscii(View(value)) != "identity") {
+        return Refuse(code, 415, "bodies are taken without Content-Encoding only: send it uncompressed");
       }
       break;
     case http::field::transfer_encoding:

@@ -1,5 +1,7 @@
 #include "serve/http_router.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace tern::serve {
@@ -18,6 +20,15 @@ std::vector<std::string> SplitPattern(std::string_view pattern) {
     pattern.remove_prefix(end);
   }
   return segments;
+}
+
+/// Without the empty segments of doubled slashes and of one at the end. The root alone keeps its empty one.
+std::vector<std::string> WithoutEmpty(const std::vector<std::string>& segments) {
+  std::vector<std::string> named;
+  std::copy_if(segments.begin(), segments.end(), std::back_inserter(named),
+               [](const std::string& segment) { return !segment.empty(); });
+  if (named.empty() && !segments.empty()) named.emplace_back();
+  return named;
 }
 
 bool Fits(const std::vector<std::string>& pattern, const std::vector<std::string>& segments) {
@@ -43,7 +54,8 @@ Router::Router(std::vector<Route> routes) {
   }
 }
 
-Router::Match Router::Find(std::string_view method, const std::vector<std::string>& segments) const {
+Router::Match Router::Find(std::string_view method, const std::vector<std::string>& all_segments) const {
+  const std::vector<std::string> segments = WithoutEmpty(all_segments);
   Match match;
   for (const Entry& entry : entries_) {
     if (!Fits(entry.segments, segments)) continue;

@@ -1,8 +1,8 @@
 // Paths and queries: cut first, decoded then, and nothing odd let through.
 #include <algorithm>
-#include <optional>
 
 #include "serve/http_request.h"
+#include "serve/http_text.h"
 #include "text/utf8.h"
 
 namespace tern::serve {
@@ -69,14 +69,21 @@ Status ParseQuery(std::string_view text, RequestTarget* target) {
   return OkStatus();
 }
 
-/// "http://host/path" (what proxies are sent) without its beginning.
-std::optional<std::string_view> WithoutAuthority(std::string_view target) {
+/// Takes "http://host" (what proxies are sent) from the target's beginning. Fails for an authority that is empty or
+/// holds a user's name, which readers cut in different ways.
+Status TakeAuthority(std::string_view* target, RequestTarget* parsed) {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!target.starts_with(scheme)) continue;
-    const size_t path = target.find('/', scheme.size());
-    return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
+    if (LowerAscii(target->substr(0, scheme.size())) != scheme) continue;
+    target->remove_prefix(scheme.size());
+    const size_t end = std::min(target->find_first_of("/?"), target->size());
+    parsed->authority = target->substr(0, end);
+    target->remove_prefix(end);
+    if (parsed->authority.empty() || parsed->authority.find('@') != std::string::npos)
+      return InvalidArgument("the address has no sound host");
+    return OkStatus();
   }
-  return std::nullopt;
+  if (!target->starts_with('/')) return InvalidArgument("the address does not begin with '/'");
+  return OkStatus();
 }
 
 }  // namespace
@@ -87,10 +94,11 @@ Result<RequestTarget> ParseTarget(std::string_view target) {
     parsed.path = "*";
     return parsed;
   }
-  if (const auto path = WithoutAuthority(target)) target = *path;
-  if (!target.starts_with('/')) return InvalidArgument("the address does not begin with '/'");
+  TERN_RETURN_IF_ERROR(TakeAuthority(&target, &parsed));
   const size_t question = std::min(target.find('?'), target.size());
-  for (const std::string_view raw : Split(target.substr(1, question - 1), '/')) {
+  std::string_view path = target.substr(0, question);
+  if (path.starts_with('/')) path.remove_prefix(1);
+  for (const std::string_view raw : Split(path, '/')) {
     TERN_ASSIGN_OR_RETURN(std::string segment, Decode(raw, false));
     parsed.path += '/';
     parsed.path += segment;

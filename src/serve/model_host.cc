@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "infer/grammar.h"
 #include "infer/json_schema.h"
+#include "infer/plain_grammars.h"
 
 namespace tern::serve {
 namespace {
@@ -24,6 +25,24 @@ ChatTemplate TemplateFor(const std::string& name, const ModelFiles& files) {
   const std::filesystem::path path(files.model->checkpoint().source().path());
   return ChooseTemplate(Major(files.model->config().generation), files.tokenizer->name(),
                         name + " " + path.filename().string());
+}
+
+Result<std::shared_ptr<const Grammar>> CompileConstraint(ConstraintText::Kind kind, const std::string& text) {
+  using Kind = ConstraintText::Kind;
+  switch (kind) {
+    case Kind::kJsonSchema:
+      return JsonSchemaGrammar(text);
+    case Kind::kGrammar:
+      return ParseGrammar(text);
+    case Kind::kChoice:
+      return ChoiceGrammar(nlohmann::json::parse(text).get<std::vector<std::string>>());
+    case Kind::kRegex:
+      return RegexGrammar(text);
+    case Kind::kNone:
+    case Kind::kJsonObject:
+      break;
+  }
+  return JsonObjectGrammar();
 }
 
 }  // namespace
@@ -44,10 +63,7 @@ Result<std::shared_ptr<TokenMasks>> GrammarShelf::Get(ConstraintText::Kind kind,
 }
 
 Result<std::shared_ptr<TokenMasks>> GrammarShelf::Make(const Key& key) {
-  using Kind = ConstraintText::Kind;
-  TERN_ASSIGN_OR_RETURN(auto grammar, key.first == Kind::kGrammar      ? ParseGrammar(key.second)
-                                      : key.first == Kind::kJsonSchema ? JsonSchemaGrammar(key.second)
-                                                                       : JsonObjectGrammar());
+  TERN_ASSIGN_OR_RETURN(auto grammar, CompileConstraint(key.first, key.second));
   if (!tree_) tree_ = std::make_shared<const TokenTree>(*tokenizer_);
   auto masks = std::make_shared<TokenMasks>(grammar, tree_);
   TERN_ASSIGN_OR_RETURN(const auto first, masks->Find(GrammarMatcher(grammar)));

@@ -160,6 +160,8 @@ class ChatWriter final : public AnswerWriter {
              const ChatTemplate& chat, std::string_view opening)
       : AnswerWriter(std::move(head), tokenizer, request) {
     const bool calls = request.tool_choice.kind != ToolChoice::Kind::kNone;
+    may_call_ = calls && !request.tools.empty();
+    one_call_ = !request.parallel_calls;
     std::random_device device;
     for (size_t i = 0; i < choices_; ++i) {
       const uint64_t seed = (static_cast<uint64_t>(device()) << 32) | device();
@@ -171,14 +173,16 @@ class ChatWriter final : public AnswerWriter {
   void OnPrompt(int prompt, const PromptRead& read, std::string* events) override {
     AnswerWriter::OnPrompt(prompt, read, events);
     if (!streaming_) return;
-    for (size_t i = 0; i < choices_; ++i)
-      AppendDelta(i, R"({"role":"assistant","content":""})", "null", events);
+    // An answer that may turn out to be a call has no content yet: null, as beside calls.
+    const char* opening =
+        may_call_ ? R"({"role":"assistant","content":null})" : R"({"role":"assistant","content":""})";
+    for (size_t i = 0; i < choices_; ++i) AppendDelta(i, opening, "null", events);
   }
 
   void WritePiece(const AnswerPiece& piece, std::string* events) override {
     const auto index = static_cast<size_t>(piece.choice);
     const AnswerParts::Text text = open_[index].parts.Push(piece.text);
-    ToolCallReader::Found found = open_[index].calls.Push(text.answer);
+    ToolCallReader::Found found = Wanted(open_[index].calls.Push(text.answer));
     if (!streaming_) return Gather(index, text.thinking, std::move(found), piece.tokens);
     AppendDeltas(index, text.thinking, found, piece.tokens, events);
   }
@@ -191,6 +195,7 @@ class ChatWriter final : public AnswerWriter {
     ToolCallReader::Found rest = open.calls.Finish();
     found.text += rest.text;
     found.calls.insert(found.calls.end(), rest.calls.begin(), rest.calls.end());
+    found = Wanted(std::move(found));
     open.state = state;
     open.finish =
         open.calls.calls() > 0 && end.reason != StopReason::kLength ? "tool_calls" : FinishReason(end);
@@ -211,6 +216,12 @@ class ChatWriter final : public AnswerWriter {
     ordered_json logprobs = ordered_json::array();
     std::string finish = {}, state = {};
   };
+
+  /// Without the calls after the first where only one is wanted.
+  ToolCallReader::Found Wanted(ToolCallReader::Found found) const {
+    if (one_call_) std::erase_if(found.calls, [](const ToolCallDelta& call) { return call.index > 0; });
+    return found;
+  }
 
   void Gather(size_t index, const std::string& thinking, ToolCallReader::Found found,
               const std::vector<TokenReport>& tokens) {
@@ -234,9 +245,16 @@ class ChatWriter final : public AnswerWriter {
       AppendDelta(index, delta, logprobs, events);
       logprobs = "null";  // once per piece
     };
-    if (!thinking.empty()) append(R"({"reasoning_content":)" + JsonText(thinking) + "}");
+    if (!thinking.empty()) {  // under both of its names: clients know one or the other
+      const std::string text = JsonText(thinking);
+      append(R"({"reasoning_content":)" + text + R"(,"reasoning":)" + text + "}");
+    }
     if (!found.text.empty()) append(R"({"content":)" + JsonText(found.text) + "}");
-    for (const ToolCallDelta& call : found.calls) append(R"({"tool_calls":[)" + CallDelta(call) + "]}");
+    for (const ToolCallDelta& call : found.calls) {
+      // The delta that begins a call says that it is no text.
+      const char* content = call.id.empty() ? "" : R"("content":null,)";
+      append(fmt::format(R"({{{}"tool_calls":[{}]}})", content, CallDelta(call)));
+    }
     if (logprobs != "null") append("{}");
   }
 
@@ -289,7 +307,7 @@ class ChatWriter final : public AnswerWriter {
     message["role"] = "assistant";
     message["content"] = open.text.empty() && !open.called.empty() ? ordered_json() : ordered_json(open.text);
     message["refusal"] = nullptr;
-    if (!open.thinking.empty()) message["reasoning_content"] = open.thinking;
+    if (!open.thinking.empty()) message["reasoning_content"] = message["reasoning"] = open.thinking;
     for (const ToolCallDelta& call : open.called) {
       message["tool_calls"].push_back({{"id", call.id},
                                        {"type", "function"},
@@ -303,6 +321,7 @@ class ChatWriter final : public AnswerWriter {
   }
 
   std::vector<Open> open_;
+  bool may_call_ = false, one_call_ = false;
 };
 
 // ---- Completions

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <iterator>
 #include <set>
 #include <vector>
 
+#include "serve/answer_fields.h"
 #include "serve/http_text.h"
 
 namespace tern::serve {
@@ -14,72 +17,31 @@ namespace {
 
 using nlohmann::ordered_json;  // schemas mean the order of their properties
 
-constexpr double kMaxTokens = 1e9;
-constexpr Treatment kIgnored = Treatment::kIgnored;
-constexpr Treatment kRefused = Treatment::kRefused;
-
-constexpr Field Read(const char* name, unsigned types, double low, double high, const char* about) {
-  return {.name = name, .types = types, .low = low, .high = high, .about = about};
-}
-constexpr Field Read(const char* name, unsigned types, const char* about) {
-  return {.name = name, .types = types, .about = about};
-}
-constexpr Field Own(Field field) {
-  field.own = true;
-  return field;
-}
-constexpr Field Required(Field field) {
-  field.required = true;
-  return field;
-}
-constexpr Field Ignored(const char* name, unsigned types, const char* about) {
-  return {.name = name, .types = types, .treatment = kIgnored, .about = about};
-}
-constexpr Field Refused(const char* name, const char* harmless, const char* about) {
-  return {.name = name, .types = kJsonAny, .treatment = kRefused, .about = about, .harmless = harmless};
-}
+using field::Ignored;
+using field::Own;
+using field::Read;
+using field::Refused;
+using field::Required;
 
 constexpr Field kModel = Read("model", kJsonString, 0, 512, "a model's name; absent: the first one");
 constexpr Field kUser = Ignored("user", kJsonString, "states are kept apart by API key");
 
-// What chat and completions have in common. A macro, as two arrays of constants cannot be joined otherwise.
-#define TERN_ANSWER_FIELDS                                                                                   \
-  Read("stream", kJsonBoolean, "answer in server-sent events"),                                              \
-      Read("stream_options", kJsonObject, "{include_usage}: a last event with the count of tokens"),         \
-      Read("n", kJsonInteger, 1, kMaxChoices, "how many answers"),                                           \
-      Read("seed", kJsonInteger, "the same seed, the same answer; answer i is drawn with seed + i"),         \
-      Read("stop", kJsonString | kJsonArray, "a text, or several, that end the answer; not shown"),          \
-      Read("temperature", kJsonNumber, 0, 2, "0: always the most probable token; 1 when absent"),            \
-      Read("top_p", kJsonNumber, 0, 1, "the fewest tokens that hold this share; 1 when absent"),             \
-      Read("presence_penalty", kJsonNumber, -2, 2, "taken from the logit of each token that occurred"),      \
-      Read("frequency_penalty", kJsonNumber, -2, 2, "taken from a token's logit for each time it occurred"), \
-      Read("logit_bias", kJsonObject, "token → number from -100 to 100, added to its logit"),                \
-      Own(Read("top_k", kJsonInteger, 0, 1e6, "at most so many tokens; 0: off")),                            \
-      Own(Read("min_p", kJsonNumber, 0, 0.999999, "tokens with this share of the best one's probability")),  \
-      Own(Read("penalty_decay", kJsonNumber, 0, 1,                                                           \
-               "occurrences fade by this factor per token; 1 if absent")),                                   \
-      Own(Read("grammar", kJsonString, 1, 1 << 20, "GBNF: what the answer must be (docs/grammar.md)")),      \
-      Own(Read("state", kJsonString, 1, 128, "the id of a kept state; the text goes on there")),             \
-      Own(Read("keep_state", kJsonBoolean, "keep the place where each answer ends; the choice has its id")), \
-      kUser, Ignored("metadata", kJsonObject, "nothing is stored"),                                          \
-      Ignored("service_tier", kJsonString, "there is one"),                                                  \
-      Ignored("store", kJsonBoolean, "nothing is stored")
-
 constexpr Field kChat[] = {
     kModel,
     Required(Read("messages", kJsonArray, 1, 100000, "the conversation")),
-    TERN_ANSWER_FIELDS,
-    Read("max_completion_tokens", kJsonInteger, 1, kMaxTokens, "thinking included; 4096 when absent"),
-    Read("max_tokens", kJsonInteger, 1, kMaxTokens, "the older name of max_completion_tokens"),
     Read("logprobs", kJsonBoolean, "the log-probability of each token"),
     Read("top_logprobs", kJsonInteger, 0, 20, "and of so many others that might have come; needs logprobs"),
-    Read("response_format", kJsonObject, "{type: text | json_object | json_schema, json_schema: {schema}}"),
     Read("tools", kJsonArray, 0, 128, "functions that may be called"),
     Read("tool_choice", kJsonString | kJsonObject, 0, 64, "auto, none, required, or one function"),
     Read("reasoning_effort", kJsonString, 0, 16, "none and minimal: answer at once; else think first"),
-    Own(Read("thinking", kJsonBoolean, "think before the answer (G1 models)")),
+    Own(Read("thinking", kJsonBoolean | kJsonObject, "think before the answer (G1 models); or {type: enabled}")),
+    Own(Read("enable_thinking", kJsonBoolean, "the same")),
+    Own(Read("think", kJsonBoolean, "the same (Ollama's name)")),
+    Own(Read("chat_template_kwargs", kJsonObject, "{enable_thinking, thinking}: the same; others are refused")),
+    Own(Read("reasoning", kJsonObject, "{effort, enabled}: as reasoning_effort; others are refused")),
+    Own(Read("continue_final_message", kJsonBoolean, "go on in the assistant's last message; always done")),
     Own(Read("template", kJsonString, 0, 32, "raven, world, g1, g1-think or none; absent: the model's own")),
-    Ignored("parallel_tool_calls", kJsonBoolean, "the model decides"),
+    Read("parallel_tool_calls", kJsonBoolean, "false: calls after the first are left out; the model decides"),
     Ignored("prompt_cache_key", kJsonString, "kept beginnings are found by their tokens"),
     Ignored("prompt_cache_retention", kJsonString, "the least recently used go first"),
     Ignored("safety_identifier", kJsonString, "nobody is told"),
@@ -90,25 +52,41 @@ constexpr Field kChat[] = {
     Refused("modalities", "[\"text\"]", "there is text only"),
     Refused("audio", nullptr, "there is text only"),
     Refused("web_search_options", nullptr, "the model cannot search"),
+    Refused("plugins", "[]", "the model cannot search"),
+    Refused("echo", "false", "ask /v1/completions"),
+    Refused("chat_template", "\"\"", "templates are chosen by name: template"),
+    Refused("add_generation_prompt", "true", "a chat ends where the assistant writes"),
+    Refused("documents", "[]", "put them into the messages"),
+    Refused("reasoning_format", "\"auto\"|\"deepseek\"", "thoughts come as reasoning_content"),
+    Refused("include_reasoning", "true", "thoughts come as reasoning_content"),
+    Refused("separate_reasoning", "true", "thoughts come as reasoning_content"),
+    Refused("parse_tool_calls", "true", "calls of known functions come as tool_calls"),
 };
 
 constexpr Field kCompletion[] = {
     kModel,
     Read("prompt", kJsonString | kJsonArray, "a text, tokens, or several of either; absent: a new document"),
-    TERN_ANSWER_FIELDS,
-    Read("max_tokens", kJsonInteger, 0, kMaxTokens, "16 when absent"),
     Read("logprobs", kJsonInteger, 0, 20, "log-probabilities of the tokens and of so many others"),
     Read("echo", kJsonBoolean, "begin the text with the prompt"),
     Refused("suffix", "\"\"", "the model reads forwards only, so it cannot write towards a given end"),
-    Refused("best_of", "1", "ask for n answers and choose"),
 };
 
 constexpr Field kEmbedding[] = {
     kModel,
     Required(Read("input", kJsonString | kJsonArray, 1, kUnlimited, "a text, tokens, or several of either")),
     Read("encoding_format", kJsonString, 0, 16, "float or base64 (little-endian float32)"),
+    Read("dimensions", kJsonInteger, 1, 1e6, "the model's width; it was not trained for shortened vectors"),
     kUser,
-    Refused("dimensions", nullptr, "a shortened vector would mean nothing: the model was not trained for it"),
+    Refused("normalize", "true", "vectors have length 1"),
+    Refused("embd_normalize", "2", "vectors have length 1"),
+    Refused("truncate_prompt_tokens", "-1|null", "texts are read to their end"),
+    Refused("output_dimension", nullptr, "vectors have the model's width"),
+    Refused("output_dtype", "\"float\"", "encoding_format says how a vector is written"),
+    Refused("input_type", nullptr, "all texts are read the same way"),
+    Refused("prompt_name", nullptr, "put it into the text"),
+    Refused("instruction", "\"\"", "put it into the text"),
+    Refused("task", nullptr, "all texts are read the same way"),
+    Refused("messages", nullptr, "give texts: input"),
 };
 
 constexpr Field kMessage[] = {
@@ -120,6 +98,7 @@ constexpr Field kMessage[] = {
     Ignored("refusal", kJsonString, "part of earlier answers"),
     Ignored("annotations", kJsonArray, "part of earlier answers"),
     Own(Ignored("reasoning_content", kJsonString, "earlier thoughts are not read again")),
+    Own(Ignored("reasoning", kJsonString, "earlier thoughts are not read again")),
     Refused("function_call", nullptr, "use tool_calls"),
     Refused("audio", nullptr, "there is text only"),
 };
@@ -147,6 +126,30 @@ constexpr Field kDetokenize[] = {
     kModel,
     Required(Read("tokens", kJsonArray, "token ids")),
 };
+
+constexpr Field kRootTokenize[] = {
+    kModel,
+    Read("prompt", kJsonString, "any text; the name of the document's end in it is that token"),
+    Read("messages", kJsonArray, 1, 100000, "or a conversation"),
+    Ignored("add_special_tokens", kJsonBoolean, "nothing is put in front of a text"),
+    Read("add_generation_prompt", kJsonBoolean, "end where the assistant writes; true when absent"),
+    Read("return_token_strs", kJsonBoolean, "also each token's text"),
+    Refused("tools", "[]", "only texts and conversations"),
+    Refused("chat_template", "\"\"", "the model's own template is used"),
+    Refused("chat_template_kwargs", "{}", "the model's own template is used"),
+    Refused("continue_final_message", "false", "give add_generation_prompt"),
+};
+constexpr Field kRootDetokenize[] = {
+    kModel,
+    Required(Read("tokens", kJsonArray, "token ids")),
+};
+
+/// The lists of one request as one.
+std::vector<Field> Joined(std::initializer_list<std::span<const Field>> lists) {
+  std::vector<Field> all;
+  for (const auto& list : lists) all.insert(all.end(), list.begin(), list.end());
+  return all;
+}
 
 /// Names are looked for one by one in objects that keep their order: many of them would take long.
 constexpr size_t kMaxNames = 1024;
@@ -268,10 +271,21 @@ std::string MeasureName(const ordered_json& value) {
   return value.is_number() ? "" : value.is_string() ? "'s length in bytes" : "'s number of items";
 }
 
+/// Whether a refused field's value asks for nothing special.
+bool IsHarmless(const ordered_json& value, const Field& field) {
+  std::string_view rest = field.harmless == nullptr ? "" : field.harmless;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('|'), rest.size());
+    if (value == ordered_json::parse(rest.substr(0, end))) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
+}
+
 /// An empty message when all is well.
 ApiError CheckField(const ordered_json& value, const Field& field, const std::string& name) {
   if (field.treatment == Treatment::kRefused) {
-    if (field.harmless != nullptr && value == ordered_json::parse(field.harmless)) return {};
+    if (IsHarmless(value, field)) return {};
     ApiError error = BadRequest(name, fmt::format("{} is not supported: {}", name, field.about));
     error.code = "unsupported_parameter";
     return error;
@@ -294,8 +308,14 @@ ApiError CheckField(const ordered_json& value, const Field& field, const std::st
 
 }  // namespace
 
-std::span<const Field> ChatFields() { return kChat; }
-std::span<const Field> CompletionFields() { return kCompletion; }
+std::span<const Field> ChatFields() {
+  static const std::vector<Field> fields = Joined({kChat, SharedAnswerFields()});
+  return fields;
+}
+std::span<const Field> CompletionFields() {
+  static const std::vector<Field> fields = Joined({kCompletion, SharedAnswerFields()});
+  return fields;
+}
 std::span<const Field> EmbeddingFields() { return kEmbedding; }
 std::span<const Field> MessageFields() { return kMessage; }
 std::span<const Field> NewStateFields() { return kNewState; }
@@ -303,6 +323,8 @@ std::span<const Field> ForkFields() { return kFork; }
 std::span<const Field> RollbackFields() { return kRollback; }
 std::span<const Field> TokenizeFields() { return kTokenize; }
 std::span<const Field> DetokenizeFields() { return kDetokenize; }
+std::span<const Field> RootTokenizeFields() { return kRootTokenize; }
+std::span<const Field> RootDetokenizeFields() { return kRootDetokenize; }
 
 ApiResult<ordered_json> ParseJson(std::string_view text) {
   if (TooDeep(text))

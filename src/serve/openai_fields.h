@@ -8,44 +8,9 @@
 #include <string_view>
 
 #include "serve/api_result.h"
+#include "serve/field_table.h"
 
 namespace tern::serve {
-
-/// Types that a field may have, as bits. null is always taken for absent.
-enum JsonType : unsigned {
-  kJsonBoolean = 1,
-  kJsonInteger = 2,
-  kJsonNumber = 4,
-  kJsonString = 8,
-  kJsonArray = 16,
-  kJsonObject = 32,
-  kJsonAny = 63,
-};
-
-enum class Treatment {
-  kRead,
-  kIgnored,  ///< it would change nothing that Tern does
-  kRefused,  ///< leaving it out would change what the answer means
-};
-
-/// No bound.
-inline constexpr double kUnlimited = 1e300;
-
-struct Field {
-  const char* name;
-  unsigned types;  ///< JsonType
-  Treatment treatment = Treatment::kRead;
-  /// Of numbers; of strings and arrays: of their length in bytes or items.
-  double low = -kUnlimited, high = kUnlimited;
-  const char* about = "";  ///< a phrase for people; for kRefused: why
-  /// kRefused: the JSON value that asks for nothing special and is taken (null: none).
-  const char* harmless = nullptr;
-  bool required = false;
-  bool own = false;  ///< not in OpenAI's interface
-};
-
-/// The most that a request's n may be, whatever the engine would take.
-inline constexpr int kMaxChoices = 128;
 
 std::span<const Field> ChatFields();
 std::span<const Field> CompletionFields();
@@ -56,6 +21,9 @@ std::span<const Field> ForkFields();
 std::span<const Field> RollbackFields();
 std::span<const Field> TokenizeFields();
 std::span<const Field> DetokenizeFields();
+/// vLLM's /tokenize and /detokenize.
+std::span<const Field> RootTokenizeFields();
+std::span<const Field> RootDetokenizeFields();
 
 /// Nesting of a body's arrays and objects.
 inline constexpr int kMaxJsonDepth = 64;

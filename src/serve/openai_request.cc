@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <random>
 #include <utility>
 
+#include "serve/answer_fields.h"
 #include "serve/openai_fields.h"
+#include "serve/request_values.h"
+#include "serve/sampling_request.h"
 #include "text/utf8.h"
 
 namespace tern::serve {
@@ -16,33 +16,10 @@ namespace {
 
 using nlohmann::ordered_json;  // schemas mean the order of their properties
 
-/// What is wrong, or nothing.
-using Checked = std::optional<ApiError>;
-constexpr std::nullopt_t kFine = std::nullopt;
-
 constexpr int64_t kChatTokens = 4096, kCompletionTokens = 16;
 constexpr size_t kMaxInputs = 2048;
 constexpr size_t kMaxStops = 64;
 constexpr size_t kMaxSessionName = 128;
-
-std::string Text(const ordered_json& object, const char* name) {
-  const auto found = object.find(name);
-  return found == object.end() || !found->is_string() ? std::string() : found->get<std::string>();
-}
-
-/// A number that may be written as 3 or as 3.0.
-template <typename T>
-T Number(const ordered_json& object, const char* name, T otherwise) {
-  const auto found = object.find(name);
-  if (found == object.end()) return otherwise;
-  if constexpr (std::is_integral_v<T>) {
-    // The table has checked the range; casting a double beyond it would be undefined.
-    if (found->is_number_float()) return static_cast<T>(found->get<double>());
-  }
-  return found->get<T>();
-}
-
-bool Flag(const ordered_json& object, const char* name) { return object.value(name, false); }
 
 ApiResult<std::vector<std::string>> ReadStop(const ordered_json& body) {
   std::vector<std::string> stop;
@@ -51,58 +28,46 @@ ApiResult<std::vector<std::string>> ReadStop(const ordered_json& body) {
   const ordered_json list = found->is_array() ? *found : ordered_json::array({*found});
   if (list.size() > kMaxStops) return BadRequest("stop", fmt::format("stop has at most {} texts", kMaxStops));
   for (const ordered_json& entry : list) {
-    if (!entry.is_string() || entry.get_ref<const std::string&>().empty()) {
-      return BadRequest("stop", "stop must be a text or an array of texts, none of them empty");
-    }
-    stop.push_back(entry.get<std::string>());
+    if (!entry.is_string()) return BadRequest("stop", "stop must be a text or an array of texts");
+    // Clients append a model's end-of-document text, which may be empty: it ends nothing.
+    if (!entry.get_ref<const std::string&>().empty()) stop.push_back(entry.get<std::string>());
   }
   return stop;
 }
 
-ApiResult<std::map<int32_t, float>> ReadLogitBias(const ordered_json& body) {
-  std::map<int32_t, float> bias;
-  const auto found = body.find("logit_bias");
-  if (found == body.end()) return bias;
-  for (const auto& [key, value] : found->items()) {
-    int32_t token = 0;
-    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
-    if (error != std::errc() || end != key.data() + key.size() || token < 0) {
-      return BadRequest("logit_bias", "logit_bias: its names must be token ids");
+/// The fields that limit the tokens of an answer, the one that counts first: OpenAI lets the newer name win.
+constexpr const char* kTokenLimits[] = {"max_completion_tokens", "max_tokens", "n_predict", "max_new_tokens"};
+
+/// -1 is llama.cpp's "no limit". `least`: 1 where an answer must have a token.
+ApiResult<int64_t> ReadMaxTokens(const ordered_json& body, int64_t least, int64_t otherwise) {
+  const char* counts = nullptr;
+  for (const char* name : kTokenLimits) {
+    if (!body.contains(name)) continue;
+    const int64_t limit = NumberOf<int64_t>(body, name, 0);
+    if (limit != -1 && limit < least) {
+      ApiError error = BadRequest(name, fmt::format("{} must be -1 (no limit) or at least {}", name, least));
+      error.code = "invalid_value";
+      return error;
     }
-    if (!value.is_number() || std::fabs(value.get<double>()) > 100) {
-      return BadRequest("logit_bias",
-                        fmt::format("logit_bias: the value of {} must be from -100 to 100", token));
-    }
-    bias[token] = value.get<float>();
+    const bool older = counts == kTokenLimits[0] && name == kTokenLimits[1];
+    if (counts != nullptr && !older && limit != NumberOf<int64_t>(body, counts, 0))
+      return BadRequest(name, fmt::format("{} and {} limit the same and have different values", counts, name));
+    if (counts == nullptr) counts = name;
   }
-  return bias;
+  const int64_t limit = counts == nullptr ? otherwise : NumberOf<int64_t>(body, counts, 0);
+  return limit == -1 ? static_cast<int64_t>(kMaxTokens) : limit;
 }
 
-uint64_t RandomSeed() {
-  std::random_device device;
-  return (static_cast<uint64_t>(device()) << 32) | device();
-}
-
-SamplingOptions ReadSampling(const ordered_json& body, std::map<int32_t, float> bias) {
-  SamplingOptions sampling;
-  sampling.temperature = Number(body, "temperature", 1.0f);
-  sampling.top_p = Number(body, "top_p", 1.0f);
-  sampling.top_k = Number(body, "top_k", 0);
-  sampling.min_p = Number(body, "min_p", 0.0f);
-  sampling.presence = Number(body, "presence_penalty", 0.0f);
-  sampling.frequency = Number(body, "frequency_penalty", 0.0f);
-  sampling.penalty_decay = Number(body, "penalty_decay", 1.0f);
-  sampling.logit_bias = std::move(bias);
-  const auto seed = body.find("seed");
-  if (seed == body.end()) {
-    sampling.seed = RandomSeed();
-  } else if (seed->is_number_float()) {
-    sampling.seed = static_cast<uint64_t>(static_cast<int64_t>(seed->get<double>()));
-  } else {
-    sampling.seed =
-        seed->is_number_unsigned() ? seed->get<uint64_t>() : static_cast<uint64_t>(seed->get<int64_t>());
+ApiResult<std::vector<int32_t>> ReadStopTokens(const ordered_json& body) {
+  std::vector<int32_t> tokens;
+  const auto list = body.find("stop_token_ids");
+  if (list == body.end()) return tokens;
+  for (const ordered_json& entry : *list) {
+    if (!entry.is_number_unsigned() || entry.get<uint64_t>() > INT32_MAX)
+      return BadRequest("stop_token_ids", "stop_token_ids must hold token ids");
+    tokens.push_back(entry.get<int32_t>());
   }
-  return sampling;
+  return tokens;
 }
 
 Checked ReadSession(const HttpRequest& request, AnswerRequest* answer) {
@@ -118,11 +83,15 @@ Checked ReadSession(const HttpRequest& request, AnswerRequest* answer) {
 }
 
 Checked ReadStreaming(const ordered_json& body, AnswerRequest* answer) {
-  answer->stream = Flag(body, "stream");
+  answer->stream = FlagOf(body, "stream");
   const auto options = body.find("stream_options");
   if (options == body.end()) return kFine;
   if (!answer->stream)
     return BadRequest("stream_options", "stream_options is for requests with stream: true");
+  if (options->value("continuous_usage_stats", ordered_json()) == true) {
+    return BadRequest("stream_options",
+                      "stream_options.continuous_usage_stats is not supported: give include_usage");
+  }
   const auto usage = options->find("include_usage");
   if (usage == options->end() || usage->is_null()) return kFine;
   if (!usage->is_boolean()) {
@@ -133,17 +102,16 @@ Checked ReadStreaming(const ordered_json& body, AnswerRequest* answer) {
 }
 
 Checked ReadShared(const HttpRequest& request, const ordered_json& body, AnswerRequest* answer) {
-  answer->model = Text(body, "model");
+  answer->model = TextOf(body, "model");
   TERN_ASSIGN_OR_RETURN(answer->stop, ReadStop(body));
-  TERN_ASSIGN_OR_RETURN(auto bias, ReadLogitBias(body));
-  answer->sampling = ReadSampling(body, std::move(bias));
+  TERN_ASSIGN_OR_RETURN(answer->stop_tokens, ReadStopTokens(body));
+  TERN_ASSIGN_OR_RETURN(answer->sampling, ReadSampling(body));
+  TERN_ASSIGN_OR_RETURN(answer->constraint, ReadConstraint(body));
+  answer->ignore_end = FlagOf(body, "ignore_eos");
   answer->has_seed = body.contains("seed");
-  answer->choices = Number(body, "n", 1);
-  answer->state = Text(body, "state");
-  answer->keep_state = Flag(body, "keep_state");
-  if (body.contains("grammar")) {
-    answer->constraint = {ConstraintText::Kind::kGrammar, Text(body, "grammar"), "grammar"};
-  }
+  answer->choices = NumberOf(body, "n", 1);
+  answer->state = TextOf(body, "state");
+  answer->keep_state = FlagOf(body, "keep_state");
   if (Checked wrong = ReadStreaming(body, answer)) return wrong;
   if (Checked wrong = ReadSession(request, answer)) return wrong;
   if (!answer->session.empty() && answer->choices > 1) {
@@ -159,7 +127,7 @@ ApiResult<std::string> ReadContent(const ordered_json& content, const std::strin
   for (size_t i = 0; i < content.size(); ++i) {
     const ordered_json& part = content[i];
     const std::string name = fmt::format("{}content[{}]", where, i);
-    const std::string type = part.is_object() ? Text(part, "type") : "";
+    const std::string type = part.is_object() ? TextOf(part, "type") : "";
     if (type == "refusal") continue;
     if (type != "text") {
       return BadRequest(name, type.empty()
@@ -189,12 +157,12 @@ ApiResult<std::vector<ToolCall>> ReadCalls(const ordered_json& message, const st
   if (list == message.end()) return calls;
   for (const ordered_json& entry : *list) {
     const ordered_json function = entry.is_object() ? entry.value("function", ordered_json()) : ordered_json();
-    if (!function.is_object() || Text(function, "name").empty()) {
+    if (!function.is_object() || TextOf(function, "name").empty()) {
       return BadRequest(where + "tool_calls", where + "tool_calls: each needs a function with a name");
     }
     TERN_ASSIGN_OR_RETURN(std::string arguments,
                           ReadArguments(function, fmt::format("{}tool_calls[{}].", where, calls.size())));
-    calls.push_back({Text(entry, "id"), Text(function, "name"), std::move(arguments)});
+    calls.push_back({TextOf(entry, "id"), TextOf(function, "name"), std::move(arguments)});
   }
   return calls;
 }
@@ -213,7 +181,7 @@ ApiResult<ChatMessage> ReadMessage(const ordered_json& entry, const std::string&
     return BadRequest("messages", where.substr(0, where.size() - 1) + " must be an object");
   TERN_ASSIGN_OR_RETURN(const ordered_json message, CheckFields(entry, MessageFields(), where));
   ChatMessage read;
-  TERN_ASSIGN_OR_RETURN(read.role, ReadRole(Text(message, "role"), where));
+  TERN_ASSIGN_OR_RETURN(read.role, ReadRole(TextOf(message, "role"), where));
   if (message.contains("content")) {
     TERN_ASSIGN_OR_RETURN(read.text, ReadContent(message["content"], where));
   }
@@ -243,13 +211,13 @@ ApiResult<std::vector<ChatTool>> ReadTools(const ordered_json& body) {
   for (size_t i = 0; i < list->size(); ++i) {
     const ordered_json& entry = (*list)[i];
     const std::string where = fmt::format("tools[{}]", i);
-    if (!entry.is_object() || Text(entry, "type") != "function" || !entry.contains("function") ||
+    if (!entry.is_object() || TextOf(entry, "type") != "function" || !entry.contains("function") ||
         !entry["function"].is_object()) {
       return BadRequest(where, where + " must be {\"type\": \"function\", \"function\": {…}}");
     }
     const ordered_json& function = entry["function"];
     ChatTool tool = {
-        .name = Text(function, "name"), .description = Text(function, "description"), .parameters = {}};
+        .name = TextOf(function, "name"), .description = TextOf(function, "description"), .parameters = {}};
     if (!IsFunctionName(tool.name)) {
       return BadRequest(where + ".function.name",
                         where + ".function.name: 1 to 64 letters, digits, '_', '-' or '.'");
@@ -290,68 +258,43 @@ ApiResult<ToolChoice> ReadToolChoice(const ordered_json& body, const std::vector
     return BadRequest("tool_choice", "tool_choice must be auto, none, required or one function");
   }
   const ordered_json function = found->value("function", ordered_json());
-  if (Text(*found, "type") != "function" || !function.is_object()) {
+  if (TextOf(*found, "type") != "function" || !function.is_object()) {
     return BadRequest("tool_choice",
                       "tool_choice must be {\"type\": \"function\", \"function\": {\"name\": …}}");
   }
-  const std::string name = Text(function, "name");
+  const std::string name = TextOf(function, "name");
   if (!HasTool(tools, name))
     return BadRequest("tool_choice", "tool_choice: its function is not one of the tools");
   return ToolChoice{Kind::kNamed, name};
 }
 
-ApiResult<ConstraintText> ReadResponseFormat(const ordered_json& body) {
-  using Kind = ConstraintText::Kind;
-  const auto found = body.find("response_format");
-  if (found == body.end()) return ConstraintText{};
-  const std::string type = Text(*found, "type");
-  if (type == "text") return ConstraintText{};
-  if (type == "json_object") return ConstraintText{Kind::kJsonObject, {}, "response_format"};
-  if (type != "json_schema") {
-    return BadRequest("response_format", "response_format.type must be text, json_object or json_schema");
-  }
-  const ordered_json wrapper = found->value("json_schema", ordered_json());
-  if (!wrapper.is_object() || !wrapper.contains("schema")) {
-    return BadRequest("response_format", "response_format.json_schema.schema is missing");
-  }
-  return ConstraintText{Kind::kJsonSchema, wrapper["schema"].dump(), "response_format"};
-}
-
-/// `thinking` or, less exact, reasoning_effort.
-void ReadThinking(const ordered_json& body, ChatRequest* chat) {
-  const std::string effort = Text(body, "reasoning_effort");
-  chat->thinking_is_a_hint = !body.contains("thinking");
-  if (body.contains("thinking")) {
-    chat->thinking = body["thinking"].get<bool>();
-  } else if (!effort.empty()) {
-    chat->thinking = effort != "none" && effort != "minimal";
-  }
-}
-
 Checked ReadChatLogprobs(const ordered_json& body, ChatRequest* chat) {
-  const bool wanted = Flag(body, "logprobs");
+  const bool wanted = FlagOf(body, "logprobs");
   if (!wanted && body.contains("top_logprobs")) {
     return BadRequest("top_logprobs", "top_logprobs is for requests with logprobs: true");
   }
-  chat->top_logprobs = wanted ? Number(body, "top_logprobs", 0) : -1;
+  chat->top_logprobs = wanted ? NumberOf(body, "top_logprobs", 0) : -1;
   return kFine;
 }
 
-/// Which field says what the answer must be: a grammar, a format or a call of a function.
-Checked ReadChatConstraint(const ordered_json& body, ChatRequest* chat) {
-  using Kind = ConstraintText::Kind;
-  TERN_ASSIGN_OR_RETURN(ConstraintText format, ReadResponseFormat(body));
-  const bool forced = chat->tool_choice.kind == ToolChoice::Kind::kRequired ||
-                      chat->tool_choice.kind == ToolChoice::Kind::kNamed;
-  const int wanted = (format.kind != Kind::kNone ? 1 : 0) + (chat->constraint.kind != Kind::kNone ? 1 : 0) +
-                     (forced ? 1 : 0);
-  if (wanted > 1) {
-    return BadRequest(
-        "response_format",
-        "response_format, grammar and a required tool each say what the answer must be: give one");
-  }
-  if (format.kind != Kind::kNone) chat->constraint = std::move(format);
-  return kFine;
+/// A required call of a function says what the answer must be, as a constraint does.
+Checked CheckForcedTool(const ChatRequest& chat) {
+  const bool forced = chat.tool_choice.kind == ToolChoice::Kind::kRequired ||
+                      chat.tool_choice.kind == ToolChoice::Kind::kNamed;
+  if (!forced || chat.constraint.kind == ConstraintText::Kind::kNone) return kFine;
+  const std::string& param = chat.constraint.param;
+  return BadRequest(param, param + " and a required tool each say what the answer must be: give one");
+}
+
+/// A last message of the assistant is always continued.
+Checked CheckContinuation(const ordered_json& body, const ChatRequest& chat) {
+  const auto wanted = body.find("continue_final_message");
+  if (wanted == body.end()) return kFine;
+  const bool continues = chat.messages.back().role == ChatMessage::Role::kAssistant;
+  if (wanted->get<bool>() == continues) return kFine;
+  return BadRequest("continue_final_message",
+                    continues ? "continue_final_message: a last message of the assistant is always continued"
+                              : "continue_final_message: the last message is not the assistant's");
 }
 
 bool IsTokenList(const ordered_json& value) { return value.is_array() && !value.empty() && value[0].is_number(); }
@@ -407,10 +350,12 @@ ApiResult<ChatRequest> ReadChatRequest(const HttpRequest& request) {
   TERN_ASSIGN_OR_RETURN(chat.tools, ReadTools(body));
   TERN_ASSIGN_OR_RETURN(chat.tool_choice, ReadToolChoice(body, chat.tools));
   if (Checked wrong = ReadChatLogprobs(body, &chat)) return *wrong;
-  if (Checked wrong = ReadChatConstraint(body, &chat)) return *wrong;
-  chat.max_tokens = Number(body, "max_completion_tokens", Number(body, "max_tokens", kChatTokens));
-  chat.template_name = Text(body, "template");
-  ReadThinking(body, &chat);
+  if (Checked wrong = CheckForcedTool(chat)) return *wrong;
+  if (Checked wrong = CheckContinuation(body, chat)) return *wrong;
+  TERN_ASSIGN_OR_RETURN(chat.max_tokens, ReadMaxTokens(body, /*least=*/1, kChatTokens));
+  TERN_ASSIGN_OR_RETURN(chat.thinking, ReadThinking(body));
+  chat.template_name = TextOf(body, "template");
+  chat.parallel_calls = body.value("parallel_tool_calls", true);
   return chat;
 }
 
@@ -418,9 +363,9 @@ ApiResult<CompletionRequest> ReadCompletionRequest(const HttpRequest& request) {
   TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, CompletionFields()));
   CompletionRequest completion;
   if (Checked wrong = ReadShared(request, body, &completion)) return *wrong;
-  completion.max_tokens = Number(body, "max_tokens", kCompletionTokens);
-  completion.top_logprobs = Number(body, "logprobs", -1);
-  completion.echo = Flag(body, "echo");
+  TERN_ASSIGN_OR_RETURN(completion.max_tokens, ReadMaxTokens(body, /*least=*/0, kCompletionTokens));
+  completion.top_logprobs = NumberOf(body, "logprobs", -1);
+  completion.echo = FlagOf(body, "echo");
   completion.prompts = {std::string()};
   if (body.contains("prompt")) {
     TERN_ASSIGN_OR_RETURN(completion.prompts, ReadPromptInputs(body["prompt"], "prompt", /*several=*/true));
@@ -435,12 +380,13 @@ ApiResult<CompletionRequest> ReadCompletionRequest(const HttpRequest& request) {
 ApiResult<EmbeddingRequest> ReadEmbeddingRequest(const HttpRequest& request) {
   TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, EmbeddingFields()));
   EmbeddingRequest embedding;
-  embedding.model = Text(body, "model");
+  embedding.model = TextOf(body, "model");
   const std::string format = body.value("encoding_format", "float");
   if (format != "float" && format != "base64") {
     return BadRequest("encoding_format", "encoding_format must be float or base64");
   }
   embedding.base64 = format == "base64";
+  embedding.dimensions = NumberOf<int64_t>(body, "dimensions", 0);
   TERN_ASSIGN_OR_RETURN(embedding.inputs, ReadPromptInputs(body["input"], "input", /*several=*/true));
   return embedding;
 }

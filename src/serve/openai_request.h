@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -10,20 +9,15 @@
 #include <vector>
 
 #include "infer/sampler.h"
+#include "serve/answer_constraint.h"
 #include "serve/api_result.h"
 #include "serve/chat_prompt.h"
+#include "serve/thinking_request.h"
 
 namespace tern::serve {
 
 /// A text, or its tokens.
 using PromptInput = std::variant<std::string, std::vector<int32_t>>;
-
-/// What an answer must be: its kind and the text that says so.
-struct ConstraintText {
-  enum class Kind { kNone, kJsonObject, kJsonSchema, kGrammar } kind = Kind::kNone;
-  std::string text = {};   ///< of the schema or the grammar
-  std::string param = {};  ///< the field it came from, for errors
-};
 
 /// What chat and completions share.
 struct AnswerRequest {
@@ -32,6 +26,8 @@ struct AnswerRequest {
   bool has_seed = false;
   int64_t max_tokens = 0;
   std::vector<std::string> stop = {};
+  std::vector<int32_t> stop_tokens = {};
+  bool ignore_end = false;  ///< go on after the end of a document
   int choices = 1;
   int top_logprobs = -1;  ///< −1: no log-probabilities
   bool stream = false, include_usage = false;
@@ -45,9 +41,9 @@ struct ChatRequest : AnswerRequest {
   std::vector<ChatMessage> messages = {};
   std::vector<ChatTool> tools = {};
   ToolChoice tool_choice = {};
-  std::string template_name = {};     ///< empty: the model's own
-  std::optional<bool> thinking = {};  ///< absent: as the template does
-  bool thinking_is_a_hint = false;    ///< templates that cannot think do without
+  std::string template_name = {};  ///< empty: the model's own
+  ThinkingRequest thinking = {};
+  bool parallel_calls = true;  ///< false: one call at most
 };
 
 struct CompletionRequest : AnswerRequest {
@@ -59,6 +55,7 @@ struct EmbeddingRequest {
   std::string model = {};
   std::vector<PromptInput> inputs = {};
   bool base64 = false;
+  int64_t dimensions = 0;  ///< 0: the model's width
 };
 
 /// Each answers 400, naming the field, for what cannot be done.

@@ -4,8 +4,10 @@
 #include <span>
 #include <string>
 
+#include "serve/answer_fields.h"
 #include "serve/handler.h"
 #include "serve/openai_fields.h"
+#include "serve/openapi_answers.h"
 
 namespace tern::serve {
 namespace {
@@ -20,63 +22,145 @@ struct Operation {
   const char* body = nullptr;                    ///< its schema's name
   bool is_public = false;
   const char* content = "application/json";
+  const char* id = nullptr;      ///< names the operation in clients that are generated
+  const char* answer = nullptr;  ///< its schema's name; null: no JSON
+  const char* event = nullptr;   ///< the schema's name of a stream's events; null: no stream
 };
 
 constexpr Operation kOperations[] = {
-    {.method = "get", .path = "/v1/models", .summary = "The models"},
-    {.method = "get", .path = "/v1/models/{id}", .summary = "A model"},
-    {.method = "post", .path = "/v1/models/{id}/load", .summary = "Load a model"},
-    {.method = "post", .path = "/v1/models/{id}/unload", .summary = "Unload a model"},
+    {.method = "get",
+     .path = "/v1/models",
+     .summary = "The models",
+     .id = "listModels",
+     .answer = "ModelList"},
+    {.method = "get",
+     .path = "/v1/models/{id}",
+     .summary = "A model",
+     .id = "getModel",
+     .answer = "Model"},
+    {.method = "post",
+     .path = "/v1/models/{id}/load",
+     .summary = "Load a model",
+     .id = "loadModel",
+     .answer = "Model"},
+    {.method = "post",
+     .path = "/v1/models/{id}/unload",
+     .summary = "Unload a model",
+     .id = "unloadModel",
+     .answer = "Model"},
     {.method = "post",
      .path = "/v1/chat/completions",
      .summary = "Continue a conversation",
      .fields = ChatFields,
-     .body = "ChatRequest"},
+     .body = "ChatRequest",
+     .id = "createChatCompletion",
+     .answer = "ChatAnswer",
+     .event = "ChatChunk"},
     {.method = "post",
      .path = "/v1/completions",
      .summary = "Continue a text",
      .fields = CompletionFields,
-     .body = "CompletionRequest"},
+     .body = "CompletionRequest",
+     .id = "createCompletion",
+     .answer = "CompletionAnswer",
+     .event = "CompletionAnswer"},
     {.method = "post",
      .path = "/v1/embeddings",
      .summary = "Texts as vectors",
      .fields = EmbeddingFields,
-     .body = "EmbeddingRequest"},
+     .body = "EmbeddingRequest",
+     .id = "createEmbeddings",
+     .answer = "EmbeddingAnswer"},
     {.method = "post",
      .path = "/v1/tokenize",
      .summary = "A text's tokens",
      .fields = TokenizeFields,
-     .body = "TokenizeRequest"},
+     .body = "TokenizeRequest",
+     .id = "tokenizeText",
+     .answer = "TokenizeAnswer"},
     {.method = "post",
      .path = "/v1/detokenize",
      .summary = "Tokens' text",
      .fields = DetokenizeFields,
-     .body = "DetokenizeRequest"},
-    {.method = "get", .path = "/v1/states", .summary = "The kept states of this key"},
+     .body = "DetokenizeRequest",
+     .id = "detokenizeText",
+     .answer = "DetokenizeAnswer"},
+    {.method = "post",
+     .path = "/tokenize",
+     .summary = "The tokens of a text or a conversation, in vLLM's shape",
+     .fields = RootTokenizeFields,
+     .body = "RootTokenizeRequest",
+     .id = "tokenizeAtRoot",
+     .answer = "RootTokenizeAnswer"},
+    {.method = "post",
+     .path = "/detokenize",
+     .summary = "Tokens' text, in vLLM's shape",
+     .fields = RootDetokenizeFields,
+     .body = "RootDetokenizeRequest",
+     .id = "detokenizeAtRoot",
+     .answer = "RootDetokenizeAnswer"},
+    {.method = "get",
+     .path = "/tokenizer_info",
+     .summary = "The tokenizer's special tokens, in vLLM's shape",
+     .id = "getTokenizerInfo",
+     .answer = "TokenizerInfo"},
+    {.method = "get",
+     .path = "/v1/states",
+     .summary = "The kept states of this key",
+     .id = "listStates",
+     .answer = "StateList"},
     {.method = "post",
      .path = "/v1/states",
      .summary = "Read a text and keep the place",
      .fields = NewStateFields,
-     .body = "NewStateRequest"},
-    {.method = "get", .path = "/v1/states/{id}", .summary = "A kept state with its tokens and its text"},
-    {.method = "delete", .path = "/v1/states/{id}", .summary = "Delete a kept state"},
+     .body = "NewStateRequest",
+     .id = "createState",
+     .answer = "State"},
+    {.method = "get",
+     .path = "/v1/states/{id}",
+     .summary = "A kept state with its tokens and its text",
+     .id = "getState",
+     .answer = "StateWithText"},
+    {.method = "delete",
+     .path = "/v1/states/{id}",
+     .summary = "Delete a kept state",
+     .id = "deleteState",
+     .answer = "StateDeleted"},
     {.method = "get",
      .path = "/v1/states/{id}/file",
      .summary = "A kept state as a file",
-     .content = "application/octet-stream"},
+     .content = "application/octet-stream",
+     .id = "downloadState"},
     {.method = "post",
      .path = "/v1/states/{id}/fork",
      .summary = "Another name for the same place",
      .fields = ForkFields,
-     .body = "ForkRequest"},
+     .body = "ForkRequest",
+     .id = "forkState",
+     .answer = "State"},
     {.method = "post",
      .path = "/v1/states/{id}/rollback",
      .summary = "A new place after its first tokens",
      .fields = RollbackFields,
-     .body = "RollbackRequest"},
-    {.method = "get", .path = "/v1/status", .summary = "Machine, models, speed, memory"},
-    {.method = "get", .path = "/metrics", .summary = "Metrics for Prometheus", .content = "text/plain"},
-    {.method = "get", .path = "/health", .summary = "Whether requests are taken", .is_public = true},
+     .body = "RollbackRequest",
+     .id = "rollBackState",
+     .answer = "State"},
+    {.method = "get",
+     .path = "/v1/status",
+     .summary = "Machine, models, speed, memory",
+     .id = "getStatus",
+     .answer = "Status"},
+    {.method = "get",
+     .path = "/metrics",
+     .summary = "Metrics for Prometheus",
+     .content = "text/plain",
+     .id = "getMetrics"},
+    {.method = "get",
+     .path = "/health",
+     .summary = "Whether requests are taken",
+     .is_public = true,
+     .id = "getHealth",
+     .answer = "Health"},
 };
 
 ordered_json Types(unsigned types) {
@@ -135,8 +219,18 @@ ordered_json BodySchema(std::span<const Field> fields) {
 
 ordered_json Reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
 
+/// The media types of a good answer. The schema of a stream is that of one event's data; the last event is [DONE].
+ordered_json Content(const Operation& operation) {
+  ordered_json content;
+  content[operation.content] = ordered_json::object();
+  if (operation.answer != nullptr) content[operation.content]["schema"] = Reference(operation.answer);
+  if (operation.event != nullptr) content["text/event-stream"]["schema"] = Reference(operation.event);
+  return content;
+}
+
 ordered_json Describe(const Operation& operation) {
   ordered_json described;
+  described["operationId"] = operation.id;
   described["summary"] = operation.summary;
   if (std::string_view(operation.path).find("{id}") != std::string_view::npos) {
     described["parameters"].push_back(
@@ -145,24 +239,11 @@ ordered_json Describe(const Operation& operation) {
   if (operation.body != nullptr) {
     described["requestBody"]["content"]["application/json"]["schema"] = Reference(operation.body);
   }
-  described["responses"]["200"] = {{"description", "The answer"},
-                                   {"content", {{operation.content, ordered_json::object()}}}};
+  described["responses"]["200"] = {{"description", "The answer"}, {"content", Content(operation)}};
   described["responses"]["default"] = {{"description", "An error"},
                                        {"content", {{"application/json", {{"schema", Reference("Error")}}}}}};
   if (operation.is_public) described["security"] = ordered_json::array();
   return described;
-}
-
-ordered_json ErrorSchema() {
-  const ordered_json text = {{"type", {"string", "null"}}};
-  ordered_json error;
-  error["type"] = "object";
-  error["properties"] = {
-      {"message", {{"type", "string"}}}, {"type", {{"type", "string"}}}, {"param", text}, {"code", text}};
-  ordered_json schema;
-  schema["type"] = "object";
-  schema["properties"]["error"] = error;
-  return schema;
 }
 
 Task<void> ShowOpenApi(ServiceContext& context, Exchange& exchange) {
@@ -185,7 +266,7 @@ ordered_json OpenApiDocument(const std::string& version, int max_choices) {
     document["components"]["schemas"][body]["properties"]["n"]["maximum"] = max_choices;
   document["components"]["schemas"]["Message"] = BodySchema(MessageFields());
   document["components"]["schemas"]["ChatRequest"]["properties"]["messages"]["items"] = Reference("Message");
-  document["components"]["schemas"]["Error"] = ErrorSchema();
+  document["components"]["schemas"].update(AnswerSchemas());
   document["components"]["securitySchemes"]["key"] = {{"type", "http"}, {"scheme", "bearer"}};
   return document;
 }

@@ -10,6 +10,7 @@
 #include "serve/state_api.h"
 #include "serve/status_api.h"
 #include "serve/text_api.h"
+#include "serve/tokenizer_api.h"
 
 namespace tern::serve {
 
@@ -19,6 +20,7 @@ std::vector<Route> ServiceRoutes(const std::shared_ptr<ServiceContext>& context,
   const auto add = [&](std::vector<Route> more) {
     std::move(more.begin(), more.end(), std::back_inserter(routes));
   };
+  add(TokenizerRoutes(context));
   add(EmbeddingRoutes(context));
   add(ModelRoutes(context));
   add(StateRoutes(context));

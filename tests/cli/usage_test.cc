@@ -25,7 +25,7 @@ const std::vector<std::string> kModelOptions = {"--model", "--tokenizer", "--thr
 const std::vector<std::string> kSamplingOptions = {
     "--temperature",  "--top-p",     "--top-k",         "--min-p",     "--typical-p",
     "--presence",     "--frequency", "--penalty-decay", "--mirostat",  "--mirostat-tau",
-    "--mirostat-eta", "--seed",      "--ban",           "--logit-bias"};
+    "--mirostat-eta", "--seed",      "--ban",           "--logit-bias", "--repeat-penalty"};
 
 TEST_F(Usage, SeedsAreWholeNumbersFromZero) {
   const std::string most = "18446744073709551615";

@@ -131,6 +131,28 @@ TEST(SamplerPenalties, AreOffAtZero) {
   EXPECT_EQ(PenaltyOf(sampler, 1, 4), 0);
 }
 
+TEST(SamplerPenalties, RepeatDividesPositiveLogitsAndMultipliesNegativeOnes) {
+  SamplingOptions options = PenaltiesOnly(0, 0, 1);
+  options.repeat = 2;
+  Sampler sampler(options);
+  for (const int32_t token : {1, 2, 3, 3}) sampler.Accept(token);
+  const float never = -std::numeric_limits<float>::infinity();
+  const auto p = sampler.Distribution(std::vector<float>{3, 3, -1, never, -1});
+  ASSERT_TRUE(p.ok()) << p.status().message();
+  EXPECT_NEAR(std::log((*p)[0] / (*p)[1]), 1.5, 1e-5);  // 3 against 3 / 2
+  EXPECT_NEAR(std::log((*p)[4] / (*p)[2]), 1, 1e-5);    // -1 against -1 · 2
+  EXPECT_EQ((*p)[3], 0);
+  // It comes before the other penalties.
+  options.presence = 0.5f;
+  Sampler both(options);
+  both.Accept(1);
+  EXPECT_NEAR(PenaltyOf(both, 1, 3), 0.5, 1e-6);
+  for (const float wrong : {0.0f, -1.0f, std::numeric_limits<float>::infinity()}) {
+    options.repeat = wrong;
+    EXPECT_THAT(Validate(options).message(), ::testing::HasSubstr("repeat_penalty"));
+  }
+}
+
 TEST(SamplerPenalties, DigitsSpaceAndTabPayThePresenceOnly) {
   const std::vector<std::string> texts = {"x", "7", " ", "\t", "12", "21", " \t", "\n", "  ", ""};
   const double expected_world[] = {0, 0.25, 0.25, 0.25, 0.25, 1.25, 0.25, 1.25, 1.25, 1.25};

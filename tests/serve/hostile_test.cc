@@ -82,7 +82,7 @@ TEST_F(Hostile, ValuesBeyondAllBounds) {
        {json(0), json(-1), json(9), json(129), json(1u << 31), json(9007199254740993), json(1e300)}) {
     ExpectRefused(kCompletions, with("n", n));
   }
-  for (const json& tokens : {json(-1), json(1e18), json(int64_t{1} << 62), json("7"), json::array()}) {
+  for (const json& tokens : {json(-2), json(1e18), json(int64_t{1} << 62), json("7"), json::array()}) {
     ExpectRefused(kCompletions, with("max_tokens", tokens));
   }
   for (const json& seed : {json(1e300), json(0.5), json("1")})

@@ -130,9 +130,33 @@ TEST(Http, HandsOverPathQueryAndCaptures) {
             "a/b|\u00e9t\u00e9|one two&");
   EXPECT_EQ(client.Ask(TestServer::Get("http://localhost/things/1/parts/2?q=x")).body, "1|2|x");
   EXPECT_EQ(client.Ask(TestServer::Get("/things//parts/2")).status, 404);
+  EXPECT_EQ(client.Ask(TestServer::Get("HTTP://localhost?q=x")).status, 404);  // the root, which has no route
   const Answer split = client.Ask(TestServer::Get("/things/1/parts/2"));
   EXPECT_EQ(split.headers.at("x-split"), "one  X-Injected: two");
   EXPECT_EQ(split.headers.count("x-injected"), 0u);
+}
+
+TEST(Http, SlashesThatAreDoubledOrLastChangeNothing) {
+  TestServer server;
+  Client client = server.Connect();
+  for (const char* path : {"/hello/", "//hello", "///hello//", "/hello/?x=1"})
+    EXPECT_EQ(client.Ask(TestServer::Get(path)).status, 200) << path;
+  EXPECT_EQ(client.Ask(TestServer::Get("/things/1//parts//2/?q=x")).body, "1|2|x");
+  // An encoded slash is part of a name.
+  EXPECT_EQ(client.Ask(TestServer::Get("/hello%2F")).status, 404);
+}
+
+TEST(Http, RefusesEncodedBodies) {
+  TestServer server;
+  for (const char* encoding : {"gzip", "br", "deflate", "zstd", "gzip, identity", "x"}) {
+    Client client = server.Connect();
+    const std::string field = "Content-Encoding: " + std::string(encoding) + "\r\n";
+    const Answer answer = client.Ask(TestServer::Post("/echo", "\x1f\x8b\x08", field));
+    EXPECT_EQ(answer.status, 415) << encoding;
+    EXPECT_THAT(answer.body, HasSubstr("Content-Encoding"));
+  }
+  EXPECT_EQ(server.Connect().Ask(TestServer::Post("/echo", "abc", "Content-Encoding: Identity\r\n")).body,
+            "abc");
 }
 
 TEST(Http, SaysWhatIsNotThereAndWhatIs) {
@@ -267,12 +291,25 @@ TEST(HttpOrigins, OtherPagesCannotUseAServerWithoutKeys) {
         "93.184.216.34", "[2001:db8::1]", "[", "localhost@evil.example"}) {
     EXPECT_EQ(hello(other), 403) << other;
   }
+  // The host of an absolute address is checked as well.
+  for (const char* other : {"evil.example", "evil.example:8000", "127.0.0.1.evil.example"})
+    EXPECT_EQ(client.Ask(TestServer::Get("http://" + std::string(other) + "/hello")).status, 403) << other;
+  EXPECT_EQ(client.Ask(TestServer::Get("http://127.0.0.1:8000/hello")).status, 200);
+  EXPECT_EQ(client.Ask("GET http://localhost/hello HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 403);
+  for (const char* unsound : {"http:///hello", "http://localhost:1@evil.example/hello"})
+    EXPECT_EQ(server.Connect().Ask(TestServer::Get(unsound)).status, 400) << unsound;
   const auto post = [&](const std::string& origin) {
     return server.Connect().Ask(TestServer::Post("/echo", "x", "Origin: " + origin + "\r\n")).status;
   };
   EXPECT_EQ(post("http://localhost"), 200);  // the page it serves itself
   EXPECT_EQ(post("http://evil.example"), 403);
   EXPECT_EQ(post("http://localhost:9999"), 403);
+  const auto absolute = [&](const std::string& origin) {
+    return server.Connect().Ask(
+        TestServer::Post("http://127.0.0.1:9/echo", "x", "Origin: " + origin + "\r\n"));
+  };
+  EXPECT_EQ(absolute("http://127.0.0.1:9").status, 200);
+  EXPECT_EQ(absolute("http://localhost").status, 403);  // the Host field's, which does not count then
   EXPECT_EQ(post("null"), 403);
   // Reading is harmless: without CORS the page never sees the answer.
   const Answer read = client.Ask(TestServer::Get("/hello", "Origin: http://evil.example\r\n"));

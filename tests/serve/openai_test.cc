@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "infer/grammar_matcher.h"
 #include "infer/json_schema.h"
+#include "serve/answer_fields.h"
 #include "serve/answer_parts.h"
 #include "serve/chat_prompt.h"
 #include "serve/openai_fields.h"
@@ -54,7 +55,8 @@ TEST(ChatRequest, IsRefusedNamingTheField) {
       {R"("presence_penalty":3)", "presence_penalty"},
       {R"("max_tokens":0)", "max_tokens"},
       {R"("max_completion_tokens":-5)", "max_completion_tokens"},
-      {R"("stop":["a",""])", "stop"},
+      {R"("n_predict":0)", "n_predict"},
+      {R"("n_predict":5,"max_new_tokens":6)", "max_new_tokens"},
       {R"("stop":[1])", "stop"},
       {R"("stop":5)", "stop"},
       {R"("stream":1)", "stream"},
@@ -81,7 +83,7 @@ TEST(ChatRequest, IsRefusedNamingTheField) {
       {R"("functions":[{"name":"f"}])", "functions"},
       {R"("modalities":["text","audio"])", "modalities"},
       {R"("seed":1e40)", "seed"},
-      {R"("top_k":-1)", "top_k"},
+      {R"("top_k":-2)", "top_k"},
       {R"("min_p":1)", "min_p"},
       {R"("penalty_decay":1.1)", "penalty_decay"},
   };
@@ -168,6 +170,37 @@ TEST(ChatRequest, ArgumentsOfACallMayBeAnObject) {
   EXPECT_EQ(read->messages[0].calls[1].arguments, "");
 }
 
+TEST(ChatRequest, EmptyStopsEndNothing) {
+  EXPECT_THAT(ReadChatRequest(Body(Chat(R"("stop":["a","","b"])")))->stop, ElementsAre("a", "b"));
+  EXPECT_THAT(ReadChatRequest(Body(Chat(R"("stop":"")")))->stop, ::testing::IsEmpty());
+}
+
+TEST(ChatRequest, MinusOneTokenIsNoLimit) {
+  for (const char* name : {"max_tokens", "max_completion_tokens", "n_predict", "max_new_tokens"}) {
+    const std::string fields = "\"" + std::string(name) + "\":-1";
+    EXPECT_EQ(ReadChatRequest(Body(Chat(fields)))->max_tokens, kMaxTokens) << name;
+  }
+  EXPECT_EQ(ReadCompletionRequest(Body(R"({"max_tokens":-1})"))->max_tokens, kMaxTokens);
+  // OpenAI's newer name counts where both are there.
+  EXPECT_EQ(ReadChatRequest(Body(Chat(R"("max_tokens":5,"max_completion_tokens":7)")))->max_tokens, 7);
+  EXPECT_EQ(ReadChatRequest(Body(Chat(R"("max_tokens":null)")))->max_tokens, 4096);
+}
+
+TEST(ChatRequest, EarlierThoughtsAreTakenUnderBothNames) {
+  const auto read = ReadChatRequest(Body(R"({"messages":[{"role":"user","content":"Hi"},
+      {"role":"assistant","content":"Yes","reasoning_content":"a","reasoning":"a"},
+      {"role":"user","content":"And?"}]})"));
+  ASSERT_TRUE(read.ok()) << read.status().message;
+  EXPECT_EQ(read->messages[1].text, "Yes");
+}
+
+TEST(ChatRequest, AForcedToolAndAConstraintAreTwo) {
+  const auto read = ReadChatRequest(Body(Chat(
+      R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required","guided_json":{})")));
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.status().param, "guided_json");
+}
+
 TEST(CompletionRequest, RefusesWhatItCannotDo) {
   for (const Refused& c :
        {Refused{R"({"prompt":"a","suffix":"b"})", "suffix"}, Refused{R"({"best_of":3})", "best_of"},
@@ -192,7 +225,7 @@ TEST(CompletionRequest, TakesTextsAndTokens) {
 }
 
 TEST(EmbeddingRequest, RefusesWhatItCannotDo) {
-  EXPECT_EQ(ReadEmbeddingRequest(Body(R"({"input":"a","dimensions":3})")).status().param, "dimensions");
+  EXPECT_EQ(ReadEmbeddingRequest(Body(R"({"input":"a","dimensions":0})")).status().param, "dimensions");
   EXPECT_EQ(ReadEmbeddingRequest(Body(R"({"input":""})")).status().param, "input");
   EXPECT_EQ(ReadEmbeddingRequest(Body(R"({"input":"a","encoding_format":"hex"})")).status().param,
             "encoding_format");

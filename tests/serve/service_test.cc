@@ -68,7 +68,17 @@ TEST(Service, ThinkingIsApart) {
   request["template"] = "g1";
   request["thinking"] = true;
   const json thought = service.Post(kChat, request);
-  EXPECT_FALSE(thought["choices"][0]["message"].value("reasoning_content", "").empty());
+  const json& message = thought["choices"][0]["message"];
+  EXPECT_FALSE(message.value("reasoning_content", "").empty());
+  EXPECT_EQ(message["reasoning"], message["reasoning_content"]);
+  std::string streamed;
+  for (const json& chunk : service.Stream(kChat, request).chunks) {
+    for (const json& choice : chunk["choices"]) {
+      EXPECT_EQ(choice["delta"].value("reasoning", ""), choice["delta"].value("reasoning_content", ""));
+      streamed += choice["delta"].value("reasoning", "");
+    }
+  }
+  EXPECT_EQ(streamed, message["reasoning"]);
   request["thinking"] = false;
   EXPECT_FALSE(service.Post(kChat, request)["choices"][0]["message"].contains("reasoning_content"));
   request["template"] = "world";
@@ -233,6 +243,29 @@ TEST(Service, RequiredToolsAreCalledWithFittingArguments) {
   EXPECT_EQ(arguments, call["function"]["arguments"]);
 }
 
+TEST(Service, AStreamedCallBeginsWithoutContent) {
+  const Service service;
+  json request = Say("The weather?", 200);
+  request["tools"] = {{{"type", "function"}, {"function", {{"name", "now"}}}}};
+  request["tool_choice"] = "required";
+  const Events events = service.Stream(kChat, request);
+  const json& first = events.chunks.at(0)["choices"][0]["delta"];
+  ASSERT_TRUE(first.contains("content"));
+  EXPECT_TRUE(first["content"].is_null());
+  int calls = 0;
+  for (const json& chunk : events.chunks) {
+    const json& delta = chunk["choices"][0]["delta"];
+    if (!delta.contains("tool_calls") || !delta["tool_calls"][0].contains("id")) continue;
+    ++calls;
+    ASSERT_TRUE(delta.contains("content"));
+    EXPECT_TRUE(delta["content"].is_null());
+  }
+  EXPECT_EQ(calls, 1);
+  // Where no call can come the content begins at once.
+  request["tool_choice"] = "none";
+  EXPECT_EQ(service.Stream(kChat, request).chunks.at(0)["choices"][0]["delta"]["content"], "");
+}
+
 TEST(Service, ErrorsHaveOpenAisShape) {
   const Service service;
   json request = Prompt("a", 1);
@@ -368,6 +401,14 @@ TEST(Service, EmbedsTexts) {
   EXPECT_EQ(answer["usage"]["prompt_tokens"], 14);
   const json base64 = service.Post("/v1/embeddings", {{"input", "A bird."}, {"encoding_format", "base64"}});
   EXPECT_EQ(base64["data"][0]["embedding"].get<std::string>().size(), (vector.size() * 4 + 2) / 3 * 4);
+  // The width may be named, and no other number.
+  const json named = service.Post("/v1/embeddings", {{"input", "A bird."}, {"dimensions", vector.size()}});
+  EXPECT_EQ(named["data"][0]["embedding"].get<std::vector<float>>(), vector);
+  for (const size_t other : {vector.size() - 1, vector.size() + 1}) {
+    const json error = service.Fail("POST", "/v1/embeddings", {{"input", "a"}, {"dimensions", other}});
+    EXPECT_EQ(error["param"], "dimensions");
+    EXPECT_THAT(error["message"].get<std::string>(), HasSubstr(std::to_string(vector.size())));
+  }
 }
 
 TEST(Service, TokenizesThereAndBack) {

@@ -57,7 +57,17 @@ struct ServiceOptions {
   std::chrono::milliseconds longest_silence{10'000};
   serve::AccessLog log = {};
   std::function<Status()> before_load = [] { return OkStatus(); };
+  std::shared_ptr<const Tokenizer> tokenizer = MakeByteTokenizer();
 };
+
+/// Bytes as the byte tokenizer has them, but for 0, which ends documents and has no text.
+inline std::shared_ptr<const Tokenizer> MakeEndingTokenizer() {
+  std::vector<std::string> tokens(256);
+  for (int byte = 1; byte < 256; ++byte) tokens[static_cast<size_t>(byte)] = static_cast<char>(byte);
+  auto tokenizer = MakeWorldTokenizer(std::move(tokens));
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  return *tokenizer;
+}
 
 class Service {
  public:
@@ -68,10 +78,10 @@ class Service {
     model_ = MakeModel(TinyModel(Generation::kRwkv7), dir);
     std::vector<serve::ModelSource> sources;
     for (const std::string& name : options.models) sources.push_back({name, "/models/" + name + ".pth", {}});
-    const auto load = [model = model_,
+    const auto load = [model = model_, tokenizer = options.tokenizer,
                        before = options.before_load](const serve::ModelSource&) -> Result<serve::ModelFiles> {
       TERN_RETURN_IF_ERROR(before());
-      return serve::ModelFiles{model, MakeByteTokenizer()};
+      return serve::ModelFiles{model, tokenizer};
     };
     context_ = std::make_shared<serve::ServiceContext>(
         sources, load, serve::HostOptions{.engine = options.engine, .states = options.states});
@@ -178,9 +188,10 @@ inline std::string Text(const json& answer) { return answer["choices"][0]["text"
 inline std::string Streamed(const Events& events, int index = 0) {
   std::string text;
   for (const json& chunk : events.chunks) {
-    for (const json& choice : chunk["choices"]) {
+    for (json choice : chunk["choices"]) {
       if (choice["index"] != index) continue;
-      text += choice.contains("text") ? choice.value("text", "") : choice["delta"].value("content", "");
+      const json& piece = choice.contains("text") ? choice["text"] : choice["delta"]["content"];
+      if (piece.is_string()) text += piece.get<std::string>();
     }
   }
   return text;
