@@ -89,6 +89,7 @@ class Cache final : public StateCache {
   Result<StateInfo> SaveFor(std::string_view old, StatePtr state, StateRecord record);
   Result<StateInfo> TrySaveFor(std::string_view old, StatePtr state, StateRecord record);
   Result<uint64_t> WriteNamed(StateRecord& record, const KeptState& state, std::string_view old);
+  bool ForgetOldestOnDisk(uint64_t bytes);
   Result<bool> WriteOut(const std::string& id);
   void WriteQueued();
   Status SaveUses();
@@ -447,6 +448,10 @@ Result<uint64_t> Cache::WriteNamed(StateRecord& record, const KeptState& state, 
   const Status removed = store_->Remove(doomed);
   if (!removed.ok()) LogWarning("{}", removed.message());
   auto written = store_->Write(record, state);
+  // A disk may be full although the budget is not.
+  while (written.status().code() == StatusCode::kExhausted && ForgetOldestOnDisk(room)) {
+    written = store_->Write(record, state);
+  }
   const Lock lock(mutex_);
   if (!written.ok()) {
     reserved_bytes_ -= room;
@@ -455,6 +460,24 @@ Result<uint64_t> Cache::WriteNamed(StateRecord& record, const KeptState& state, 
   ++stats_.disk_writes;
   record.file_bytes = *written;
   return room;
+}
+
+/// Forgets unnamed and evictable states of at least that many bytes on disk, or all of them. False when there
+/// is none.
+bool Cache::ForgetOldestOnDisk(uint64_t bytes) {
+  std::vector<std::string> doomed;
+  {
+    const Lock lock(mutex_);
+    uint64_t freed = 0;
+    while (freed < bytes && !table_.on_disk().empty()) {
+      StateEntry& entry = *table_.on_disk().begin()->second;
+      freed += entry.record.file_bytes;
+      LeaveDisk(entry, &doomed);
+    }
+  }
+  const Status removed = store_->Remove(doomed);
+  if (!removed.ok()) LogWarning("{}", removed.message());
+  return !doomed.empty();
 }
 
 /// Writes an unnamed state that is in memory only. False when more recent ones have all the room.
