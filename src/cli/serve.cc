@@ -30,7 +30,7 @@ struct ServeArguments {
   ModelOptions model;  ///< what holds for all of them
   serve::HttpOptions http;
   serve::HostOptions host;
-  std::string api_keys, access_log, page_folder;
+  std::string api_keys, admin_keys, access_log, page_folder;
   double state_memory_gb = 1, state_disk_gb = 8;
   int grace_seconds = 30;
 };
@@ -93,17 +93,26 @@ Result<std::vector<serve::ModelSource>> ModelSources(const ServeArguments& optio
   return sources;
 }
 
-/// From --api-keys and TERN_API_KEYS; none is fine.
-Result<std::vector<std::string>> ApiKeys(const ServeArguments& options) {
-  std::vector<std::string> keys;
-  if (!options.api_keys.empty()) {
-    TERN_ASSIGN_OR_RETURN(keys, serve::ReadApiKeys(options.api_keys));
+/// Adds the keys of a file ("": none) and of an environment variable.
+Status AddKeys(const std::string& file, const char* variable, serve::KeyClass plain, serve::ApiKeys* keys) {
+  if (!file.empty()) {
+    TERN_ASSIGN_OR_RETURN(const serve::ApiKeys more, serve::ReadApiKeys(file, plain));
+    keys->Add(more);
   }
-  const char* variable = std::getenv("TERN_API_KEYS");
-  if (variable != nullptr && *variable != '\0') {
-    TERN_ASSIGN_OR_RETURN(const auto more, serve::ParseApiKeys(variable, "TERN_API_KEYS"));
-    keys.insert(keys.end(), more.begin(), more.end());
+  const char* value = std::getenv(variable);
+  if (value != nullptr && *value != '\0') {
+    TERN_ASSIGN_OR_RETURN(const serve::ApiKeys more, serve::ParseApiKeys(value, variable, plain));
+    keys->Add(more);
   }
+  return OkStatus();
+}
+
+/// From the options and the environment; none is fine.
+Result<serve::ApiKeys> FindApiKeys(const ServeArguments& options) {
+  using serve::KeyClass;
+  serve::ApiKeys keys;
+  TERN_RETURN_IF_ERROR(AddKeys(options.api_keys, "TERN_API_KEYS", KeyClass::kUser, &keys));
+  TERN_RETURN_IF_ERROR(AddKeys(options.admin_keys, "TERN_ADMIN_KEYS", KeyClass::kAdmin, &keys));
   return keys;
 }
 
@@ -163,7 +172,7 @@ class Signals {
 
 /// Certificate, key and API keys as they are now.
 void Renew(const ServeArguments& options, serve::HttpServer& server) {
-  const auto keys = ApiKeys(options);
+  const auto keys = FindApiKeys(options);
   const Status renewed = keys.ok() ? server.Renew(*keys) : keys.status();
   if (renewed.ok()) {
     LogInfo("certificate and API keys were read anew");
@@ -199,7 +208,7 @@ Status RunServe(const ServeArguments& options) {
   const Signals signals;
   TERN_ASSIGN_OR_RETURN(auto sources, ModelSources(options));
   serve::HttpOptions http = options.http;
-  TERN_ASSIGN_OR_RETURN(http.api_keys, ApiKeys(options));
+  TERN_ASSIGN_OR_RETURN(http.api_keys, FindApiKeys(options));
   serve::HostOptions host = options.host;
   TERN_ASSIGN_OR_RETURN(host.states.memory_bytes, StateBytes("--state-memory", options.state_memory_gb));
   TERN_ASSIGN_OR_RETURN(host.states.disk_bytes, StateBytes("--state-disk", options.state_disk_gb));
@@ -237,6 +246,10 @@ void AddHttpOptions(CLI::App& command, ServeArguments& o) {
   group(command.add_option("--port", o.http.port, "0: any that is free")->capture_default_str());
   group(command
             .add_option("--api-keys", o.api_keys, "File of keys; requests then need one (also TERN_API_KEYS)")
+            ->type_name("FILE"));
+  group(command
+            .add_option("--admin-keys", o.admin_keys,
+                        "File of keys that may also load and unload models (also TERN_ADMIN_KEYS)")
             ->type_name("FILE"));
   group(command.add_flag("--allow-open", o.http.allow_open, "Listen beyond this machine without keys"));
   group(command.add_option("--cors", o.http.allowed_origins, "Origins of pages that may ask; *: all")

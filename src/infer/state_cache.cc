@@ -62,9 +62,12 @@ class Cache final : public StateCache {
   void Keep(std::string_view owner, StatePtr state) override;
   Result<StateInfo> Save(std::string_view owner, StatePtr state, std::string parent,
                          std::string note) override;
+  Result<StateInfo> SaveEvictable(std::string_view owner, StatePtr state, std::string parent,
+                                  std::string note) override;
   Result<StateInfo> Replace(std::string_view owner, std::string_view id, StatePtr state, std::string parent,
                             std::string note) override;
   std::vector<StateInfo> List(std::string_view owner) override;
+  std::vector<StateInfo> ListAll() override;
   Result<StateInfo> Info(std::string_view owner, std::string_view id) override;
   Result<StatePtr> Fetch(std::string_view owner, std::string_view id) override;
   Status Delete(std::string_view owner, std::string_view id) override;
@@ -78,12 +81,15 @@ class Cache final : public StateCache {
   static Status Unknown(std::string_view id) { return NotFound(fmt::format("there is no state '{}'", id)); }
   Status CheckFits(const KeptState& state) const;
   static StateRecord NewRecord(std::string_view owner, const KeptState& state);
+  static StateRecord NamedRecord(std::string_view owner, const KeptState* state, std::string parent,
+                                 std::string note);
   StateInfo Describe(const StateEntry& entry) const;
 
   // These take the mutex.
-  Result<StateInfo> SaveFor(std::string_view owner, std::string_view old, StatePtr state, std::string parent,
-                            std::string note);
+  Result<StateInfo> SaveFor(std::string_view old, StatePtr state, StateRecord record);
+  Result<StateInfo> TrySaveFor(std::string_view old, StatePtr state, StateRecord record);
   Result<uint64_t> WriteNamed(StateRecord& record, const KeptState& state, std::string_view old);
+  bool ForgetOldestOnDisk(uint64_t bytes);
   Result<bool> WriteOut(const std::string& id);
   void WriteQueued();
   Status SaveUses();
@@ -139,13 +145,15 @@ StateInfo Cache::Describe(const StateEntry& entry) const {
   const StateRecord& record = entry.record;
   const int64_t numbers = layout_.Floats() + record.tokens + (record.has_logits ? vocab_ : 0);
   return {.id = record.id,
+          .owner = record.owner,
           .parent = record.parent,
           .note = record.note,
           .tokens = record.tokens,
           .bytes = static_cast<uint64_t>(numbers) * sizeof(float),
           .created = record.created / 1000000,
           .used = record.used / 1000000,
-          .in_memory = entry.state != nullptr};
+          .in_memory = entry.state != nullptr,
+          .evictable = record.evictable};
 }
 
 StatePtr Cache::Find(std::string_view owner, std::span<const int32_t> tokens) {
@@ -179,7 +187,15 @@ void Cache::Keep(std::string_view owner, StatePtr state) {
 }
 
 Result<StateInfo> Cache::Save(std::string_view owner, StatePtr state, std::string parent, std::string note) {
-  return SaveFor(owner, /*old=*/"", std::move(state), std::move(parent), std::move(note));
+  StateRecord record = NamedRecord(owner, state.get(), std::move(parent), std::move(note));
+  return SaveFor(/*old=*/"", std::move(state), std::move(record));
+}
+
+Result<StateInfo> Cache::SaveEvictable(std::string_view owner, StatePtr state, std::string parent,
+                                       std::string note) {
+  StateRecord record = NamedRecord(owner, state.get(), std::move(parent), std::move(note));
+  record.evictable = true;
+  return SaveFor(/*old=*/"", std::move(state), std::move(record));
 }
 
 Result<StateInfo> Cache::Replace(std::string_view owner, std::string_view id, StatePtr state,
@@ -190,23 +206,38 @@ Result<StateInfo> Cache::Replace(std::string_view owner, std::string_view id, St
     const Lock lock(mutex_);
     if (table_.FindNamed(owner, id) != nullptr) old.emplace_back(id);  // never another owner's
   }
-  TERN_ASSIGN_OR_RETURN(StateInfo info, SaveFor(owner, old.empty() ? "" : old.front(), std::move(state),
-                                                std::move(parent), std::move(note)));
+  StateRecord record = NamedRecord(owner, state.get(), std::move(parent), std::move(note));
+  TERN_ASSIGN_OR_RETURN(StateInfo info,
+                        SaveFor(old.empty() ? "" : old.front(), std::move(state), std::move(record)));
   // The new one is on disk by now. What cannot be removed is found again at the next start.
   const Status removed = store_ == nullptr ? OkStatus() : store_->Remove(old);
   if (!removed.ok()) LogWarning("{}", removed.message());
   return info;
 }
 
-/// `old`: the id of the named state that leaves, or of none.
-Result<StateInfo> Cache::SaveFor(std::string_view owner, std::string_view old, StatePtr state,
-                                 std::string parent, std::string note) {
-  if (state == nullptr) return InvalidArgument("there is no state to save");
-  TERN_RETURN_IF_ERROR(CheckFits(*state));
+StateRecord Cache::NamedRecord(std::string_view owner, const KeptState* state, std::string parent,
+                               std::string note) {
+  if (state == nullptr) return {};  // Save refuses it
   StateRecord record = NewRecord(owner, *state);
   record.named = true;
   record.parent = std::move(parent);
   record.note = std::move(note);
+  return record;
+}
+
+/// `old`: the id of the named state that leaves, or of none.
+Result<StateInfo> Cache::SaveFor(std::string_view old, StatePtr state, StateRecord record) {
+  auto saved = TrySaveFor(old, std::move(state), std::move(record));
+  if (!saved.ok()) {
+    const Lock lock(mutex_);
+    ++stats_.not_kept;
+  }
+  return saved;
+}
+
+Result<StateInfo> Cache::TrySaveFor(std::string_view old, StatePtr state, StateRecord record) {
+  if (state == nullptr) return InvalidArgument("there is no state to save");
+  TERN_RETURN_IF_ERROR(CheckFits(*state));
   uint64_t reserved = 0;
   if (store_ != nullptr) {
     TERN_ASSIGN_OR_RETURN(reserved, WriteNamed(record, *state, old));
@@ -214,12 +245,12 @@ Result<StateInfo> Cache::SaveFor(std::string_view owner, std::string_view old, S
   const Lock lock(mutex_);
   reserved_bytes_ -= reserved;
   if (store_ == nullptr) {
-    TERN_RETURN_IF_ERROR(CheckRoomInMemory(state, table_.FindNamed(owner, old)));
+    TERN_RETURN_IF_ERROR(CheckRoomInMemory(state, table_.FindNamed(record.owner, old)));
     record.created = record.used = table_.Now();
   }
-  if (table_.FindNamed(owner, old) != nullptr) table_.Forget(std::string(old));
+  if (table_.FindNamed(record.owner, old) != nullptr) table_.Forget(std::string(old));
   // A place need not be kept twice: the unnamed one gives way.
-  for (StateEntry* same : table_.At(owner, record)) {
+  for (StateEntry* same : table_.At(record.owner, record)) {
     if (!same->record.named && same->record.has_logits <= record.has_logits) ForgetUnnamed(*same);
   }
   const StateEntry& entry = table_.Insert({.record = std::move(record), .state = std::move(state)});
@@ -232,6 +263,13 @@ std::vector<StateInfo> Cache::List(std::string_view owner) {
   const Lock lock(mutex_);
   std::vector<StateInfo> infos;
   for (const StateEntry* entry : table_.ListNamed(owner)) infos.push_back(Describe(*entry));
+  return infos;
+}
+
+std::vector<StateInfo> Cache::ListAll() {
+  const Lock lock(mutex_);
+  std::vector<StateInfo> infos;
+  for (const StateEntry* entry : table_.ListNamed()) infos.push_back(Describe(*entry));
   return infos;
 }
 
@@ -267,6 +305,7 @@ StateCacheStats Cache::stats() const {
   stats.disk_bytes = disk_bytes();
   stats.states = table_.size();
   stats.named = table_.named();
+  stats.evictable = table_.evictable();
   return stats;
 }
 
@@ -313,10 +352,10 @@ void Cache::ForgetUnnamed(StateEntry& entry) {
 // --- memory
 // --------------------------------------------------------------------------------------------------
 
-/// Without a folder named states stay where they are, so they must fit by themselves.
+/// Without a folder named states that are not evictable stay where they are, so they must fit by themselves.
 Status Cache::CheckRoomInMemory(const StatePtr& state) const {
-  const uint64_t more = table_.HeldByName(state.get()) ? 0 : BytesInMemory(*state);
-  const uint64_t named = table_.named_memory_bytes();
+  const uint64_t more = table_.HeldByStaying(state.get()) ? 0 : BytesInMemory(*state);
+  const uint64_t named = table_.staying_memory_bytes();
   if (named + more <= options_.memory_bytes) return OkStatus();
   return Exhausted(fmt::format(
       "no room to save a state of {} bytes: saved states take {} of the {} bytes of memory that states may "
@@ -362,8 +401,8 @@ void Cache::LeaveMemory(StateEntry& entry) {
 // --- disk
 // ----------------------------------------------------------------------------------------------------
 
-/// Makes room for `bytes` by forgetting unnamed states used before `before`, whose files the caller is to
-/// remove. False, and nothing is forgotten, when that does not suffice.
+/// Makes room for `bytes` by forgetting unnamed and evictable states used before `before`, whose files the
+/// caller is to remove. False, and nothing is forgotten, when that does not suffice.
 bool Cache::MakeRoomOnDisk(uint64_t bytes, int64_t before, std::vector<std::string>* doomed) {
   uint64_t needed = disk_bytes() + bytes;
   std::vector<StateEntry*> leaving;
@@ -378,7 +417,9 @@ bool Cache::MakeRoomOnDisk(uint64_t bytes, int64_t before, std::vector<std::stri
 
 void Cache::LeaveDisk(StateEntry& entry, std::vector<std::string>* doomed) {
   doomed->push_back(entry.record.id);
-  if (entry.state != nullptr) return table_.Change(entry, [](StateEntry& e) { e.record.file_bytes = 0; });
+  if (entry.state != nullptr && !entry.record.named) {
+    return table_.Change(entry, [](StateEntry& e) { e.record.file_bytes = 0; });
+  }
   ++stats_.evictions;
   table_.Forget(entry.record.id);
 }
@@ -393,18 +434,24 @@ Result<uint64_t> Cache::WriteNamed(StateRecord& record, const KeptState& state, 
     const Lock lock(mutex_);
     record.created = record.used = table_.Now();
     const StateEntry* leaving = table_.FindNamed(record.owner, old);
-    const uint64_t freed = leaving == nullptr ? 0 : std::min(room, leaving->record.file_bytes);
+    // An evictable one may have to leave by itself: it must not count twice.
+    const bool frees = leaving != nullptr && leaving->record.stays();
+    const uint64_t freed = frees ? std::min(room, leaving->record.file_bytes) : 0;
     if (!MakeRoomOnDisk(room - freed, std::numeric_limits<int64_t>::max(), &doomed)) {
       return Exhausted(
           fmt::format("no room to save a state of {} bytes: saved states take {} of the {} bytes of disk "
                       "that states may have",
-                      room, table_.named_disk_bytes(), options_.disk_bytes));
+                      room, table_.staying_disk_bytes(), options_.disk_bytes));
     }
     reserved_bytes_ += room;
   }
   const Status removed = store_->Remove(doomed);
   if (!removed.ok()) LogWarning("{}", removed.message());
   auto written = store_->Write(record, state);
+  // A disk may be full although the budget is not.
+  while (written.status().code() == StatusCode::kExhausted && ForgetOldestOnDisk(room)) {
+    written = store_->Write(record, state);
+  }
   const Lock lock(mutex_);
   if (!written.ok()) {
     reserved_bytes_ -= room;
@@ -413,6 +460,24 @@ Result<uint64_t> Cache::WriteNamed(StateRecord& record, const KeptState& state, 
   ++stats_.disk_writes;
   record.file_bytes = *written;
   return room;
+}
+
+/// Forgets unnamed and evictable states of at least that many bytes on disk, or all of them. False when there
+/// is none.
+bool Cache::ForgetOldestOnDisk(uint64_t bytes) {
+  std::vector<std::string> doomed;
+  {
+    const Lock lock(mutex_);
+    uint64_t freed = 0;
+    while (freed < bytes && !table_.on_disk().empty()) {
+      StateEntry& entry = *table_.on_disk().begin()->second;
+      freed += entry.record.file_bytes;
+      LeaveDisk(entry, &doomed);
+    }
+  }
+  const Status removed = store_->Remove(doomed);
+  if (!removed.ok()) LogWarning("{}", removed.message());
+  return !doomed.empty();
 }
 
 /// Writes an unnamed state that is in memory only. False when more recent ones have all the room.

@@ -29,28 +29,33 @@ struct StateCacheOptions {
 
 /// A named state, as lists show it.
 struct StateInfo {
-  std::string id = {};      ///< "st_…": unguessable, never reused
+  std::string id = {};  ///< "st_…": unguessable, never reused
+  std::string owner = {};
   std::string parent = {};  ///< the state it was forked from or continues, or empty
   std::string note = {};    ///< free text of the program (a title, a session's name)
   int64_t tokens = 0;
   uint64_t bytes = 0;
   int64_t created = 0, used = 0;  ///< Unix seconds
   bool in_memory = false;
+  bool evictable = false;  ///< it is forgotten when other states need its memory or disk
 };
 
 /// Counts are since the cache was opened.
 struct StateCacheStats {
   uint64_t memory_bytes = 0, disk_bytes = 0;
   int64_t states = 0, named = 0;  ///< that there are now: all, and the named ones among them
+  int64_t evictable = 0;          ///< named states that may be forgotten
   int64_t hits = 0, misses = 0;   ///< of Find
   int64_t disk_reads = 0, disk_writes = 0;
-  int64_t evictions = 0;  ///< unnamed states forgotten for want of room
+  int64_t evictions = 0;  ///< unnamed and evictable states forgotten for want of memory or disk
+  int64_t not_kept = 0;   ///< failed calls of Save, SaveEvictable and Replace
   int64_t corrupt = 0;    ///< damaged files met
 };
 
 /// States of one model by owner. Two kinds share the budgets: unnamed ones, which are forgotten when room is
 /// needed; and named ones, which stay until they are deleted (they move to the folder when memory has no
 /// room; without a folder, keeping one that has no room fails). Both are found by the tokens they have read.
+/// A named state may be evictable: it has an id, but it is forgotten as an unnamed one is.
 /// Nothing of one owner is ever given, listed or hinted at to another. Owners are written to the folder as
 /// they are: names or digests, never keys.
 ///
@@ -78,6 +83,9 @@ class StateCache {
   /// model and for texts that are not UTF-8 (with a folder).
   virtual Result<StateInfo> Save(std::string_view owner, std::shared_ptr<const KeptState> state,
                                  std::string parent, std::string note) = 0;
+  /// Save, but the state is evictable. kExhausted only when states that are not evictable leave too little.
+  virtual Result<StateInfo> SaveEvictable(std::string_view owner, std::shared_ptr<const KeptState> state,
+                                          std::string parent, std::string note) = 0;
   /// Save in place of the named state `id` of the same owner, which is gone when this returns: only what the
   /// new one takes beyond it must find room. When it fails the old one is still there. Where there is none of
   /// that id (it may just have been deleted), this is Save.
@@ -86,6 +94,8 @@ class StateCache {
                                     std::string note) = 0;
   /// In the order they were made.
   virtual std::vector<StateInfo> List(std::string_view owner) = 0;
+  /// The same of all owners: for whoever looks after the service, never for another owner.
+  virtual std::vector<StateInfo> ListAll() = 0;
   /// kNotFound for unknown ids and for those of other owners alike.
   virtual Result<StateInfo> Info(std::string_view owner, std::string_view id) = 0;
   virtual Result<std::shared_ptr<const KeptState>> Fetch(std::string_view owner, std::string_view id) = 0;

@@ -8,13 +8,17 @@
 namespace tern {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 constexpr const char* kSchema =
     "CREATE TABLE states ("
     " id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL, named INTEGER NOT NULL, parent TEXT NOT NULL,"
     " note TEXT NOT NULL, tokens INTEGER NOT NULL, hash INTEGER NOT NULL, has_logits INTEGER NOT NULL,"
-    " file_bytes INTEGER NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL)";
+    " file_bytes INTEGER NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL,"
+    " evictable INTEGER NOT NULL DEFAULT 0)";
+
+/// Version 1 knew no evictable states.
+constexpr const char* kFromVersion1 = "ALTER TABLE states ADD COLUMN evictable INTEGER NOT NULL DEFAULT 0";
 
 }  // namespace
 
@@ -128,10 +132,11 @@ Result<std::unique_ptr<StateDatabase>> StateDatabase::Open(const std::string& pa
     if (ask.Step() != SQLITE_ROW) return connection->Error();
     version = ask.Integer(0), tables = ask.Integer(1);
   }
-  if (version == 0 && tables == 0) {
+  const bool is_new = version == 0 && tables == 0;
+  if (is_new || version == 1) {
     const std::string set_version = fmt::format("PRAGMA user_version = {}", kVersion);
     TERN_RETURN_IF_ERROR(connection->Transact([&] {
-      const Status made = connection->Run(kSchema);
+      const Status made = connection->Run(is_new ? kSchema : kFromVersion1);
       return made.ok() ? connection->Run(set_version.c_str()) : made;
     }));
   } else if (version != kVersion) {
@@ -146,7 +151,7 @@ Result<std::unique_ptr<StateDatabase>> StateDatabase::Open(const std::string& pa
 Result<std::vector<StateRecord>> StateDatabase::All() {
   Statement select(
       connection_->handle(),
-      "SELECT id, owner, named, parent, note, tokens, hash, has_logits, file_bytes, created, used"
+      "SELECT id, owner, named, parent, note, tokens, hash, has_logits, file_bytes, created, used, evictable"
       " FROM states ORDER BY used");
   std::vector<StateRecord> records;
   int step = 0;
@@ -154,6 +159,7 @@ Result<std::vector<StateRecord>> StateDatabase::All() {
     records.push_back({.id = select.Text(0),
                        .owner = select.Text(1),
                        .named = select.Integer(2) != 0,
+                       .evictable = select.Integer(11) != 0,
                        .parent = select.Text(3),
                        .note = select.Text(4),
                        .tokens = select.Integer(5),
@@ -169,7 +175,7 @@ Result<std::vector<StateRecord>> StateDatabase::All() {
 
 Status StateDatabase::Put(const StateRecord& record) {
   Statement insert(connection_->handle(),
-                   "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                   "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.Bind(1, record.id);
   insert.Bind(2, record.owner);
   insert.Bind(3, static_cast<int64_t>(record.named));
@@ -181,6 +187,7 @@ Status StateDatabase::Put(const StateRecord& record) {
   insert.Bind(9, static_cast<int64_t>(record.file_bytes));
   insert.Bind(10, record.created);
   insert.Bind(11, record.used);
+  insert.Bind(12, static_cast<int64_t>(record.evictable));
   return insert.Finish() ? OkStatus() : connection_->Error();
 }
 

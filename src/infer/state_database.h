@@ -17,6 +17,7 @@ struct StateRecord {
   std::string id = {};     ///< "st_" and 32 hexadecimal digits
   std::string owner = {};  ///< valid UTF-8, as are parent and note
   bool named = false;
+  bool evictable = false;  ///< a named state that is forgotten as an unnamed one is
   std::string parent = {};
   std::string note = {};
   int64_t tokens = 0;
@@ -24,14 +25,17 @@ struct StateRecord {
   bool has_logits = false;
   uint64_t file_bytes = 0;        ///< 0: not on disk
   int64_t created = 0, used = 0;  ///< microseconds since 1970
+
+  /// It stays until it is deleted.
+  bool stays() const { return named && !evictable; }
 };
 
 /// Thread-compatible. What a call has changed survives the end of the process at any moment; an end of the
 /// system may undo the last calls, but leaves no damage (write-ahead log, synchronous = NORMAL).
 class StateDatabase {
  public:
-  /// Opens or creates it. kCorrupt when the file is no database or is damaged, kUnsupported when it is of
-  /// another version. Nobody else may have it open.
+  /// Opens or creates it; an index of version 1 becomes one of this version. kCorrupt when the file is no
+  /// database or is damaged, kUnsupported when it is of another version. Nobody else may have it open.
   static Result<std::unique_ptr<StateDatabase>> Open(const std::string& path);
   ~StateDatabase();
   StateDatabase(const StateDatabase&) = delete;

@@ -41,15 +41,17 @@ Status Errno(const char* doing, const std::string& path) {
 
 /// What a file says of itself, in a form that is the same each time.
 std::string Header(const StateRecord& record) {
-  return nlohmann::json({{"id", record.id},
-               {"owner", record.owner},
-               {"named", record.named},
-               {"parent", record.parent},
-               {"note", record.note},
-               {"tokens", record.tokens},
-               {"has_logits", record.has_logits},
-               {"created", record.created}})
-      .dump(-1, ' ', /*ensure_ascii=*/true);
+  nlohmann::json header = {{"id", record.id},
+                           {"owner", record.owner},
+                           {"named", record.named},
+                           {"parent", record.parent},
+                           {"note", record.note},
+                           {"tokens", record.tokens},
+                           {"has_logits", record.has_logits},
+                           {"created", record.created}};
+  // Absent otherwise, so that files written before this field existed keep their check.
+  if (record.evictable) header["evictable"] = true;
+  return header.dump(-1, ' ', /*ensure_ascii=*/true);
 }
 
 /// 128 bits over the header and every number, in hexadecimal.
@@ -86,6 +88,7 @@ StateRecord RecordOf(const SavedState& saved) {
   return {.id = kept.at("id").get<std::string>(),
           .owner = kept.at("owner").get<std::string>(),
           .named = kept.at("named").get<bool>(),
+          .evictable = kept.value("evictable", false),
           .parent = kept.at("parent").get<std::string>(),
           .note = kept.at("note").get<std::string>(),
           .tokens = static_cast<int64_t>(saved.tokens.size()),

@@ -21,6 +21,7 @@ StateEntry& StateTable::Insert(StateEntry entry) {
   StateEntry& placed = entries_.emplace(id, std::move(entry)).first->second;
   index_.Add(placed.record.owner, PlaceOf(placed.record), id);
   named_ += placed.record.named;
+  evictable_ += placed.record.named && placed.record.evictable;
   Count(placed);
   return placed;
 }
@@ -31,38 +32,40 @@ void StateTable::Forget(const std::string& id) {
   StateEntry& entry = it->second;
   Uncount(entry);
   named_ -= entry.record.named;
+  evictable_ -= entry.record.named && entry.record.evictable;
   index_.Remove(entry.record.owner, PlaceOf(entry.record), id);
   touched_.erase(id);
   entries_.erase(it);  // last: `id` may be the entry's own
 }
 
 bool StateTable::CanLeaveMemory(const StateEntry& entry) const {
-  return entry.state != nullptr && !entry.queued && !(named_stay_ && entry.record.named);
+  return entry.state != nullptr && !entry.queued && !(named_stay_ && entry.record.stays());
 }
 
 bool StateTable::CanLeaveDisk(const StateEntry& entry) {
-  return entry.record.file_bytes > 0 && !entry.record.named;
+  return entry.record.file_bytes > 0 && !entry.record.stays();
 }
 
 void StateTable::Count(StateEntry& entry) {
   if (CanLeaveMemory(entry)) in_memory_.emplace(entry.record.used, &entry);
   if (CanLeaveDisk(entry)) on_disk_.emplace(entry.record.used, &entry);
   disk_bytes_ += entry.record.file_bytes;
-  if (entry.record.named) named_disk_bytes_ += entry.record.file_bytes;
+  if (entry.record.stays()) staying_disk_bytes_ += entry.record.file_bytes;
   if (entry.state == nullptr || entry.queued) return;
   Holders& holders = holders_[entry.state.get()];
   if (holders.all++ == 0) memory_bytes_ += BytesInMemory(*entry.state);
-  if (entry.record.named && holders.named++ == 0) named_memory_bytes_ += BytesInMemory(*entry.state);
+  if (entry.record.stays() && holders.staying++ == 0) staying_memory_bytes_ += BytesInMemory(*entry.state);
 }
 
 void StateTable::Uncount(StateEntry& entry) {
   if (CanLeaveMemory(entry)) in_memory_.erase(entry.record.used);
   if (CanLeaveDisk(entry)) on_disk_.erase(entry.record.used);
   disk_bytes_ -= entry.record.file_bytes;
-  if (entry.record.named) named_disk_bytes_ -= entry.record.file_bytes;
+  if (entry.record.stays()) staying_disk_bytes_ -= entry.record.file_bytes;
   if (entry.state == nullptr || entry.queued) return;
   const auto held = holders_.find(entry.state.get());
-  if (entry.record.named && --held->second.named == 0) named_memory_bytes_ -= BytesInMemory(*entry.state);
+  if (entry.record.stays() && --held->second.staying == 0)
+    staying_memory_bytes_ -= BytesInMemory(*entry.state);
   if (--held->second.all > 0) return;
   memory_bytes_ -= BytesInMemory(*entry.state);
   holders_.erase(held);
@@ -107,9 +110,15 @@ StateEntry* StateTable::LongestBeginning(std::string_view owner, std::span<const
 }
 
 std::vector<const StateEntry*> StateTable::ListNamed(std::string_view owner) const {
+  std::vector<const StateEntry*> named = ListNamed();
+  std::erase_if(named, [&](const StateEntry* entry) { return entry->record.owner != owner; });
+  return named;
+}
+
+std::vector<const StateEntry*> StateTable::ListNamed() const {
   std::vector<const StateEntry*> named;
   for (const auto& [id, entry] : entries_) {
-    if (entry.record.named && entry.record.owner == owner) named.push_back(&entry);
+    if (entry.record.named) named.push_back(&entry);
   }
   std::sort(named.begin(), named.end(), [](const StateEntry* a, const StateEntry* b) {
     return std::pair(a->record.created, a->record.id) < std::pair(b->record.created, b->record.id);
@@ -117,9 +126,9 @@ std::vector<const StateEntry*> StateTable::ListNamed(std::string_view owner) con
   return named;
 }
 
-bool StateTable::HeldByName(const KeptState* state) const {
+bool StateTable::HeldByStaying(const KeptState* state) const {
   const auto held = holders_.find(state);
-  return held != holders_.end() && held->second.named > 0;
+  return held != holders_.end() && held->second.staying > 0;
 }
 
 std::vector<std::pair<std::string, int64_t>> StateTable::TakeUses() {

@@ -33,7 +33,7 @@ uint64_t BytesInMemory(const KeptState& state);
 /// Not thread-safe. Entries stay where they are until they are forgotten.
 class StateTable {
  public:
-  /// `named_stay`: named states may not leave memory (there is no other place for them).
+  /// `named_stay`: named states that are not evictable may not leave memory (there is no folder for them).
   explicit StateTable(bool named_stay) : named_stay_(named_stay) {}
 
   StateEntry& Insert(StateEntry entry);
@@ -62,6 +62,7 @@ class StateTable {
                                const std::unordered_set<std::string>& unfit);
   /// In the order of creation.
   std::vector<const StateEntry*> ListNamed(std::string_view owner) const;
+  std::vector<const StateEntry*> ListNamed() const;  ///< of all owners
 
   /// Those that may leave memory, or the disk, by their last use.
   using Order = std::map<int64_t, StateEntry*>;
@@ -70,20 +71,22 @@ class StateTable {
 
   /// States that several entries share (forks) count once.
   uint64_t memory_bytes() const { return memory_bytes_; }
-  uint64_t named_memory_bytes() const { return named_memory_bytes_; }
-  /// Whether a named entry holds this state in memory.
-  bool HeldByName(const KeptState* state) const;
+  /// Of named states that are not evictable.
+  uint64_t staying_memory_bytes() const { return staying_memory_bytes_; }
+  /// Whether a named entry that is not evictable holds this state in memory.
+  bool HeldByStaying(const KeptState* state) const;
   uint64_t disk_bytes() const { return disk_bytes_; }
-  uint64_t named_disk_bytes() const { return named_disk_bytes_; }
+  uint64_t staying_disk_bytes() const { return staying_disk_bytes_; }
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }
   int64_t named() const { return named_; }
+  int64_t evictable() const { return evictable_; }
 
   /// Ids of states on disk with their last use, of those used since the last call.
   std::vector<std::pair<std::string, int64_t>> TakeUses();
 
  private:
   struct Holders {
-    int64_t all = 0, named = 0;
+    int64_t all = 0, staying = 0;
   };
   void Count(StateEntry& entry);
   void Uncount(StateEntry& entry);
@@ -95,8 +98,8 @@ class StateTable {
   PrefixIndex index_;
   Order in_memory_, on_disk_;
   std::unordered_map<const KeptState*, Holders> holders_;
-  uint64_t memory_bytes_ = 0, named_memory_bytes_ = 0, disk_bytes_ = 0, named_disk_bytes_ = 0;
-  int64_t named_ = 0;
+  uint64_t memory_bytes_ = 0, staying_memory_bytes_ = 0, disk_bytes_ = 0, staying_disk_bytes_ = 0;
+  int64_t named_ = 0, evictable_ = 0;
   int64_t last_used_ = 0;
   std::unordered_set<std::string> touched_;
 };

@@ -66,7 +66,9 @@ constexpr Field kShared[] = {
 
     // Kept states
     Own(Read("state", kJsonString, 1, 128, "the id of a kept state; the text goes on there")),
-    Own(Read("keep_state", kJsonBoolean, "keep the state at the end of each answer; the choice has its id")),
+    Own(Read("keep_state", kJsonBoolean | kJsonString,
+             "true: keep the state at the end of each answer until it is deleted; the choice has its id. \"evictable\": "
+             "forget it when other states need its memory or disk")),
 
     // Without effect
     Ignored("user", kJsonString, "states are kept apart by API key"),

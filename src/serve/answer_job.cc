@@ -118,6 +118,7 @@ ApiResult<AnswerJob> BeginJob(const AnswerRequest& request, const HttpRequest& h
   job.owner = http.owner;
   job.stream = request.stream;
   job.keep_state = request.keep_state || !request.session.empty();
+  job.evictable = request.evictable;
   if (!request.session.empty()) {
     TERN_ASSIGN_OR_RETURN(job.session, SessionHold::Take(job.model, job.owner, request.session));
   }
@@ -158,7 +159,7 @@ void SessionHold::Release() {
 }
 
 ApiError StateError(const Status& status, std::string param) {
-  if (status.code() != StatusCode::kNotFound) return ToApiError(status, std::move(param));
+  if (status.code() != StatusCode::kNotFound) return StoreFault(status, std::move(param));
   ApiError error = BadRequest(std::move(param), "there is no such state");
   error.status = 404;
   error.code = "state_not_found";

@@ -40,6 +40,7 @@ struct AnswerJob {
   std::unique_ptr<AnswerWriter> writer = {};
   bool stream = false;
   bool keep_state = false;  ///< give the places where the answers end names
+  bool evictable = false;   ///< and let the states go when others need their memory or disk
   std::string parent = {};  ///< the kept state that the text goes on from
   SessionHold session = {};
 };

@@ -69,29 +69,30 @@ class Runner {
     for (const AnswerEnd& end : news.ends) {
       --open_;
       if (auto failure = Failure(end)) co_return failure;
-      std::string id;
-      if (job_.keep_state && end.state) {
-        ApiResult<std::string> kept = co_await Keep(end.state);
-        if (!kept.ok()) co_return kept.status();
-        id = *kept;
-      }
-      job_.writer->OnEnd(end, id, events);
+      KeptEnd kept;
+      if (job_.keep_state && end.state) kept = co_await Keep(end.state);
+      job_.writer->OnEnd(end, kept, events);
     }
     co_return std::nullopt;
   }
 
-  /// Gives the place a name: a session's in place of its old one.
-  Task<ApiResult<std::string>> Keep(std::shared_ptr<const KeptState> state) {
+  /// Gives the place a name: a session's in place of its old one. The answer is complete by now, so a failure
+  /// is a warning that goes with it.
+  Task<KeptEnd> Keep(std::shared_ptr<const KeptState> state) {
     const std::string& session = job_.session.name();
     std::optional<Result<StateInfo>> saved;
     std::function<void()> save = [&] {
       StateCache& cache = job_.model->cache();
-      saved = session.empty() ? cache.Save(job_.owner, state, job_.parent, "")
-                              : cache.Replace(job_.owner, job_.parent, state, "", SessionNote(session));
+      saved = !session.empty() ? cache.Replace(job_.owner, job_.parent, state, "", SessionNote(session))
+              : job_.evictable ? cache.SaveEvictable(job_.owner, state, job_.parent, "")
+                               : cache.Save(job_.owner, state, job_.parent, "");
     };
     co_await context_.preparing.Run(exchange_.executor(), std::move(save));
-    if (!saved->ok()) co_return ToApiError(saved->status(), session.empty() ? "keep_state" : "X-Session");
-    co_return (*saved)->id;
+    if (saved->ok()) co_return KeptEnd{.id = (*saved)->id};
+    const ApiError error = StoreFault(saved->status());
+    const char* what = session.empty() ? "the state of this answer was not kept: "
+                                       : "the session still ends before this question and answer: ";
+    co_return KeptEnd{.warning = what + error.message, .code = error.code};
   }
 
   /// The head of a stream, before there is anything to say: a client that waits for a long prompt to be read

@@ -15,6 +15,7 @@ namespace tern::serve {
 namespace {
 
 constexpr size_t kShortestKey = 8;
+constexpr std::string_view kAdminMark = "admin:";
 
 bool IsKeyCharacter(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
@@ -40,8 +41,13 @@ std::string OwnerName(std::string_view key) {
 
 }  // namespace
 
-Result<std::vector<std::string>> ParseApiKeys(std::string_view text, const std::string& where) {
-  std::vector<std::string> keys;
+void ApiKeys::Add(const ApiKeys& more) {
+  users.insert(users.end(), more.users.begin(), more.users.end());
+  admins.insert(admins.end(), more.admins.begin(), more.admins.end());
+}
+
+Result<ApiKeys> ParseApiKeys(std::string_view text, const std::string& where, KeyClass plain) {
+  ApiKeys keys;
   for (size_t line = 1; !text.empty(); ++line) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view rest = text.substr(0, end);
@@ -53,40 +59,44 @@ Result<std::vector<std::string>> ParseApiKeys(std::string_view text, const std::
     for (;;) {
       rest.remove_prefix(std::min(rest.find_first_not_of(" \t\r,"), rest.size()));
       if (rest.empty()) break;
-      const std::string key(rest.substr(0, rest.find_first_of(" \t\r,")));
+      std::string key(rest.substr(0, rest.find_first_of(" \t\r,")));
       rest.remove_prefix(key.size());
+      const bool marked = key.starts_with(kAdminMark);
+      if (marked) key.erase(0, kAdminMark.size());
       if (!std::all_of(key.begin(), key.end(), IsKeyCharacter)) {
-        return bad("an API key is made of letters, digits and -._~+/=");
+        return bad("an API key is made of letters, digits and -._~+/= (an admin's: admin:KEY)");
       }
       if (key.size() < kShortestKey) return bad("an API key has at least 8 characters");
-      keys.push_back(key);
+      (marked || plain == KeyClass::kAdmin ? keys.admins : keys.users).push_back(key);
     }
   }
   if (keys.empty()) return InvalidArgument(where + ": no API key in it");
   return keys;
 }
 
-Result<std::vector<std::string>> ReadApiKeys(const std::string& path) {
+Result<ApiKeys> ReadApiKeys(const std::string& path, KeyClass plain) {
   TERN_ASSIGN_OR_RETURN(const std::string text, ReadFileToString(path, uint64_t{1} << 20));
   struct stat info = {};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRGRP | S_IROTH)) != 0) {
     LogWarning("{}: others than its owner may read these API keys (chmod 600 helps)", path);
   }
-  return ParseApiKeys(text, path);
+  return ParseApiKeys(text, path, plain);
 }
 
-KeyRing::KeyRing(const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) entries_.push_back({Sha256(key), OwnerName(key)});
+KeyRing::KeyRing(const ApiKeys& keys) {
+  // The admins last: the last entry of a key is the one that counts.
+  for (const std::string& key : keys.users) entries_.push_back({Sha256(key), {OwnerName(key), false}});
+  for (const std::string& key : keys.admins) entries_.push_back({Sha256(key), {OwnerName(key), true}});
 }
 
-std::string KeyRing::OwnerOf(std::string_view key) const {
+KeyHolder KeyRing::HolderOf(std::string_view key) const {
   const Digest digest = Sha256(key);
   size_t found = entries_.size();
   for (size_t i = 0; i < entries_.size(); ++i) {
     const bool equal = CRYPTO_memcmp(digest.data(), entries_[i].digest.data(), digest.size()) == 0;
     found = equal ? i : found;
   }
-  return found < entries_.size() ? entries_[found].owner : std::string();
+  return found < entries_.size() ? entries_[found].holder : KeyHolder();
 }
 
 std::string_view BearerToken(std::string_view authorization) {

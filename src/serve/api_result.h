@@ -14,6 +14,8 @@ using ApiResult = Result<T, ApiError>;
 
 /// 400 about one field of the request ("" for the whole).
 ApiError BadRequest(std::string param, std::string message);
+/// 403 for who is no admin (HttpRequest::admin).
+ApiError AdminNeeded(std::string param = {});
 /// 500 for what is the server's fault: the log gets the status, whose words may name files, and the client
 /// gets none of them.
 ApiError ServerFault(const Status& status);
@@ -21,6 +23,9 @@ ApiError ServerFault(const Status& status);
 /// rest the server's fault. Also what is not there (a file, say): 404 is for those who looked up what the
 /// client named. `param` as in BadRequest.
 ApiError ToApiError(const Status& status, std::string param = {});
+/// What the store of kept states failed with: 507 where there is no room, else the server's fault. The log
+/// gets the status, whose words may name files, and the client gets none of them.
+ApiError StoreFault(const Status& status, std::string param = {});
 /// The answer to it: with Retry-After where trying again makes sense.
 HttpResponse ToResponse(const ApiError& error);
 

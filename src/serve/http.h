@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "serve/api_keys.h"
 
 namespace tern::serve {
 
@@ -29,6 +30,9 @@ struct HttpRequest {
   Headers headers = {};                                         ///< names in lower case
   std::string body = {};
   std::string owner = {};  ///< who asks: a name derived from the API key ("" where no keys are in use)
+  /// Who asks may look after the service: an admin's key, or a client of this machine where no keys are in
+  /// use.
+  bool admin = false;
   std::vector<std::string> captures = {};  ///< what the {…} of the route's pattern stand for, decoded
 
   /// The first header of that (lower-case) name, or "".
@@ -78,6 +82,7 @@ using Handler = std::function<Task<void>(Exchange&)>;
 enum class Access {
   kPublic,  ///< without a key (health, the page's files)
   kKeyed,   ///< needs an API key where keys are in use
+  kAdmin,   ///< needs an admin's key where keys are in use, else a client of this machine
 };
 
 struct Route {
@@ -96,10 +101,10 @@ struct HttpOptions {
   std::vector<std::string> allowed_origins = {};
   /// Names beside the loopback's that requests may give as Host where no keys are in use; "*": all.
   std::vector<std::string> allowed_hosts = {};
-  std::vector<std::string> api_keys = {};  ///< none: requests need no key
-  bool allow_open = false;                 ///< to listen beyond loopback without keys
-  int threads = 1;                         ///< that handle connections
-  size_t max_header_bytes = 64 << 10;      ///< request line and fields
+  ApiKeys api_keys = {};               ///< none: requests need no key
+  bool allow_open = false;             ///< to listen beyond loopback without keys
+  int threads = 1;                     ///< that handle connections
+  size_t max_header_bytes = 64 << 10;  ///< request line and fields
   size_t max_body_bytes = 32 << 20;
   size_t max_bodies_bytes = 512 << 20;  ///< all bodies being held at one time
   int max_connections = 4096;
@@ -149,7 +154,7 @@ class HttpServer {
   /// Reads certificate and key anew, for connections to come, and takes these API keys instead of the old
   /// ones, for requests to come. When something is wrong nothing changes, and the error names the file.
   /// Thread-safe.
-  virtual Status Renew(const std::vector<std::string>& api_keys) = 0;
+  virtual Status Renew(const ApiKeys& api_keys) = 0;
   /// No more connections; running answers may end until `grace` has passed. True when all is closed; else
   /// what runs goes on until Stop. Thread-safe, but never from a handler (it would wait for itself).
   virtual bool Drain(std::chrono::milliseconds grace) = 0;

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "base/log.h"
+#include "serve/api_result.h"
 #include "serve/http_call.h"
+#include "serve/http_origin.h"
 
 namespace tern::serve {
 namespace asio = boost::asio;
@@ -35,6 +37,13 @@ std::string RemoteOf(const tcp::socket& socket) {
   return error ? std::string() : endpoint.address().to_string();
 }
 
+/// By its address; a socket of IPv6 tells of IPv4's as "::ffff:127.0.0.1".
+bool IsOfThisMachine(std::string_view remote) {
+  constexpr std::string_view kMapped = "::ffff:";
+  if (remote.starts_with(kMapped)) remote.remove_prefix(kMapped.size());
+  return IsLoopback(remote);
+}
+
 }  // namespace
 
 Signal::Signal(const asio::any_io_executor& executor) : timer_(executor) {
@@ -50,6 +59,7 @@ Connection::Connection(ServerCore& core, tcp::socket socket)
     : core_(core),
       executor_(socket.get_executor()),
       remote_(RemoteOf(socket)),
+      local_(IsOfThisMachine(remote_)),
       stream_(MakeStream(std::move(socket), core.credentials()->tls)),
       arrived_(executor_),
       room_(executor_),
@@ -183,11 +193,21 @@ std::optional<ApiError> Connection::Admit(const Router::Match& match, HttpReques
         .message = request->method + " does not work at " + request->path + ", but " + match.allow,
         .code = "method_not_allowed"};
   }
+  return Identify(match.route->access, request);
+}
+
+std::optional<ApiError> Connection::Identify(Access access, HttpRequest* request) {
   const auto credentials = core_.credentials();
-  if (credentials->keys.empty()) return std::nullopt;
+  const KeyRing& keys = credentials->keys;
   const std::string_view key = BearerToken(request->Header("authorization"));
-  request->owner = credentials->keys.OwnerOf(key);
-  if (!request->owner.empty() || match.route->access == Access::kPublic) return std::nullopt;
+  const KeyHolder holder = keys.empty() ? KeyHolder{.admin = local_} : keys.HolderOf(key);
+  request->owner = holder.owner;
+  request->admin = holder.admin;
+  if (access == Access::kPublic) return std::nullopt;
+  if (keys.empty() || !holder.owner.empty()) {
+    if (access == Access::kAdmin && !holder.admin) return AdminNeeded();
+    return std::nullopt;
+  }
   ++core_.counters.unauthorized;
   return ApiError{.status = 401,
                   .message = key.empty() ? "an API key is needed: Authorization: Bearer KEY"

@@ -60,6 +60,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// Why a request whose head is known is not answered by a handler; OPTIONS, which the server answers
   /// itself, has no route either. Names the owner.
   std::optional<ApiError> Admit(const Router::Match& match, HttpRequest* request);
+  /// Who asks, and why that is not enough for a route of this access.
+  std::optional<ApiError> Identify(Access access, HttpRequest* request);
   Task<RequestParser::Progress> Read(RequestParser& parser);
   /// False when the request will not come that far; the client has then been told, if it is there.
   Task<bool> ReadTo(RequestParser::Progress wanted, RequestParser& parser, HttpCall& call);
@@ -82,6 +84,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ServerCore& core_;
   boost::asio::any_io_executor executor_;
   std::string remote_;
+  bool local_;  // the client is on this machine
   std::unique_ptr<Stream> stream_;
   Signal arrived_, room_;  // more has been read (or never will be); `in_` has room again
   std::string in_;         // read, the first in_at_ bytes of it used

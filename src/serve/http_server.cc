@@ -91,7 +91,7 @@ Result<tcp::acceptor> Listen(asio::io_context& io, const tcp::endpoint& endpoint
 
 /// Reads certificate and key, if there are any.
 Result<std::shared_ptr<const Credentials>> MakeCredentials(const HttpOptions& options,
-                                                           const std::vector<std::string>& api_keys) {
+                                                           const ApiKeys& api_keys) {
   TlsContext tls;
   if (!options.certificate_file.empty()) {
     TERN_ASSIGN_OR_RETURN(tls, MakeTlsContext(options.certificate_file, options.key_file));
@@ -120,7 +120,7 @@ class Server final : public HttpServer {
   std::string url() const override;
   asio::any_io_executor executor() override { return io_.get_executor(); }
   HttpStats stats() const override { return core_.counters.Snapshot(); }
-  Status Renew(const std::vector<std::string>& api_keys) override;
+  Status Renew(const ApiKeys& api_keys) override;
   bool Drain(std::chrono::milliseconds grace) override;
   void Stop(std::chrono::milliseconds grace) override;
 
@@ -179,7 +179,7 @@ std::string Server::url() const {
   return (core_.speaks_tls() ? "https://" : "http://") + host + ":" + std::to_string(port());
 }
 
-Status Server::Renew(const std::vector<std::string>& api_keys) {
+Status Server::Renew(const ApiKeys& api_keys) {
   if (api_keys.empty() != core_.options.api_keys.empty()) {
     return InvalidArgument("whether API keys are needed cannot change while the server runs");
   }

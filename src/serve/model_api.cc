@@ -128,8 +128,8 @@ std::vector<Route> ModelRoutes(const std::shared_ptr<ServiceContext>& context) {
   return {
       MakeRoute(context, "GET", "/v1/models", ListModels),
       MakeRoute(context, "GET", "/v1/models/{id}", GetModel),
-      MakeRoute(context, "POST", "/v1/models/{id}/load", LoadModel),
-      MakeRoute(context, "POST", "/v1/models/{id}/unload", UnloadModel),
+      MakeRoute(context, "POST", "/v1/models/{id}/load", LoadModel, Access::kAdmin),
+      MakeRoute(context, "POST", "/v1/models/{id}/unload", UnloadModel, Access::kAdmin),
   };
 }
 

@@ -109,7 +109,7 @@ Result<std::shared_ptr<StateCache>> ModelHost::CacheOf(const Model& model) {
   const std::string hash = model.Hash();
   const auto found = caches_.find(hash);
   if (found != caches_.end()) return found->second;
-  TERN_ASSIGN_OR_RETURN(auto cache, StateCache::Open(options_.states, model.config(), hash));
+  TERN_ASSIGN_OR_RETURN(auto cache, options_.open_states(options_.states, model.config(), hash));
   caches_.emplace(hash, cache);
   return cache;
 }

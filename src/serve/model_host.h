@@ -35,9 +35,14 @@ struct ModelFiles {
 /// Reads a model and finds its tokenizer.
 using ModelLoader = std::function<Result<ModelFiles>(const ModelSource& source)>;
 
+/// Opens the kept states of a model: StateCache::Open.
+using StateOpener = std::function<Result<std::shared_ptr<StateCache>>(
+    const StateCacheOptions& options, const ModelConfig& config, std::string model_hash)>;
+
 struct HostOptions {
   EngineOptions engine = {};
   StateCacheOptions states = {};  ///< the budgets are shared evenly by the models
+  StateOpener open_states = StateCache::Open;
 };
 
 /// Compiled grammars of one vocabulary; the least recently used go. Thread-safe.

@@ -105,9 +105,22 @@ void AnswerWriter::OnPiece(const AnswerPiece& piece, std::string* events) {
   WritePiece(piece, events);
 }
 
-void AnswerWriter::OnEnd(const AnswerEnd& end, const std::string& state, std::string* events) {
+void KeptEnd::AddTo(ordered_json* choice) const {
+  if (id.empty() && warning.empty()) return;
+  (*choice)["state"] = id.empty() ? ordered_json() : ordered_json(id);
+  if (id.empty()) (*choice)["state_warning"] = {{"code", code}, {"message", warning}};
+}
+
+std::string KeptEnd::Fields() const {
+  ordered_json fields = ordered_json::object();
+  AddTo(&fields);
+  std::string text = Dump(fields);  // an object: its braces go
+  return fields.empty() ? "" : "," + text.substr(1, text.size() - 2);
+}
+
+void AnswerWriter::OnEnd(const AnswerEnd& end, const KeptEnd& kept, std::string* events) {
   generated_[end.choice] = end.generated;
-  WriteEnd(end, state, events);
+  WriteEnd(end, kept, events);
 }
 
 int64_t AnswerWriter::completion_tokens() const {
@@ -187,7 +200,7 @@ class ChatWriter final : public AnswerWriter {
     AppendDeltas(index, text.thinking, found, piece.tokens, events);
   }
 
-  void WriteEnd(const AnswerEnd& end, const std::string& state, std::string* events) override {
+  void WriteEnd(const AnswerEnd& end, const KeptEnd& kept, std::string* events) override {
     const auto index = static_cast<size_t>(end.choice);
     Open& open = open_[index];
     const AnswerParts::Text text = open.parts.Finish();
@@ -196,13 +209,13 @@ class ChatWriter final : public AnswerWriter {
     found.text += rest.text;
     found.calls.insert(found.calls.end(), rest.calls.begin(), rest.calls.end());
     found = Wanted(std::move(found));
-    open.state = state;
+    open.kept = kept;
     open.finish =
         open.calls.calls() > 0 && end.reason != StopReason::kLength ? "tool_calls" : FinishReason(end);
     if (!streaming_) return Gather(index, text.thinking, std::move(found), {});
     AppendDeltas(index, text.thinking, found, {}, events);
     AppendEvent(fmt::format(R"({{"index":{},"delta":{{}},"logprobs":null,"finish_reason":"{}"{}}})", index,
-                            open.finish, state.empty() ? "" : R"(,"state":)" + JsonText(state)),
+                            open.finish, kept.Fields()),
                 events);
   }
 
@@ -214,7 +227,8 @@ class ChatWriter final : public AnswerWriter {
     std::string thinking = {}, text = {};
     std::vector<ToolCallDelta> called = {};
     ordered_json logprobs = ordered_json::array();
-    std::string finish = {}, state = {};
+    std::string finish = {};
+    KeptEnd kept = {};
   };
 
   /// Without the calls after the first where only one is wanted.
@@ -316,7 +330,7 @@ class ChatWriter final : public AnswerWriter {
     choice["logprobs"] = nullptr;
     if (logprobs_) choice["logprobs"] = {{"content", open.logprobs}, {"refusal", nullptr}};
     choice["finish_reason"] = open.finish;
-    if (!open.state.empty()) choice["state"] = open.state;
+    open.kept.AddTo(&choice);
     return choice;
   }
 
@@ -357,13 +371,13 @@ class CompletionWriter final : public AnswerWriter {
     if (!piece.text.empty() || !piece.tokens.empty()) Take(index, piece.text, lists, events);
   }
 
-  void WriteEnd(const AnswerEnd& end, const std::string& state, std::string* events) override {
+  void WriteEnd(const AnswerEnd& end, const KeptEnd& kept, std::string* events) override {
     const auto index = static_cast<size_t>(end.choice);
     open_[index].finish = FinishReason(end);
-    open_[index].state = state;
+    open_[index].kept = kept;
     if (!streaming_) return;
     AppendEvent(fmt::format(R"({{"text":"","index":{},"logprobs":null,"finish_reason":"{}"{}}})", index,
-                            open_[index].finish, state.empty() ? "" : R"(,"state":)" + JsonText(state)),
+                            open_[index].finish, kept.Fields()),
                 events);
   }
 
@@ -374,7 +388,8 @@ class CompletionWriter final : public AnswerWriter {
                  top_logprobs = ordered_json::array(), text_offset = ordered_json::array();
   };
   struct Open {
-    std::string text = {}, finish = {}, state = {};
+    std::string text = {}, finish = {};
+    KeptEnd kept = {};
     Lists lists = {};
     CharacterCount offset = {};  ///< of the tokens so far
   };
@@ -434,7 +449,7 @@ class CompletionWriter final : public AnswerWriter {
     choice["index"] = index;
     choice["logprobs"] = logprobs_ ? ToJson(open.lists) : ordered_json();
     choice["finish_reason"] = open.finish;
-    if (!open.state.empty()) choice["state"] = open.state;
+    open.kept.AddTo(&choice);
     return choice;
   }
 

@@ -23,6 +23,18 @@ struct AnswerHead {
   int64_t created = 0;  ///< Unix seconds
 };
 
+/// What became of the state at an answer's end.
+struct KeptEnd {
+  std::string id = {};       ///< of the kept state; empty: there is none
+  std::string warning = {};  ///< why there is none although one was asked for
+  std::string code = {};     ///< of the warning: an error's code
+
+  /// `state`, and `state_warning` beside a null; nothing where no state was asked for.
+  void AddTo(nlohmann::ordered_json* choice) const;
+  /// The same as the last fields of an object's JSON text: `,"state":"…"`.
+  std::string Fields() const;
+};
+
 /// Turns what the engine tells into JSON. With `streaming` each call appends its events to `events`;
 /// otherwise all is gathered for Whole. Not thread-safe.
 class AnswerWriter {
@@ -32,8 +44,7 @@ class AnswerWriter {
 
   virtual void OnPrompt(int prompt, const PromptRead& read, std::string* events);
   void OnPiece(const AnswerPiece& piece, std::string* events);
-  /// `state`: the id of the kept place, or empty.
-  void OnEnd(const AnswerEnd& end, const std::string& state, std::string* events);
+  void OnEnd(const AnswerEnd& end, const KeptEnd& kept, std::string* events);
   /// The usage, if it is wanted, and [DONE].
   void OnFinish(std::string* events) const;
   /// The answer in one piece.
@@ -48,7 +59,7 @@ class AnswerWriter {
   /// One event; `choice` is the choice's JSON text.
   void AppendEvent(std::string_view choice, std::string* events) const;
   virtual void WritePiece(const AnswerPiece& piece, std::string* events) = 0;
-  virtual void WriteEnd(const AnswerEnd& end, const std::string& state, std::string* events) = 0;
+  virtual void WriteEnd(const AnswerEnd& end, const KeptEnd& kept, std::string* events) = 0;
   virtual nlohmann::ordered_json WholeChoice(size_t index) const = 0;
   std::string TokenText(int32_t token) const { return std::string(tokenizer_.TokenBytes(token)); }
 

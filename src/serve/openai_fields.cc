@@ -103,6 +103,9 @@ constexpr Field kMessage[] = {
     Refused("audio", nullptr, "there is text only"),
 };
 
+constexpr Field kEvictable = Read(
+    "evictable", kJsonBoolean, "forget the state when other states need its memory or disk; false if absent");
+
 constexpr Field kNewState[] = {
     kModel,
     Read("prompt", kJsonString | kJsonArray, "a text or tokens to read"),
@@ -110,13 +113,15 @@ constexpr Field kNewState[] = {
     Read("template", kJsonString, 0, 32, "how to write the conversation"),
     Read("state", kJsonString, 1, 128, "a kept state to begin at"),
     Read("note", kJsonString, 0, 4096, "free text, shown in lists"),
+    kEvictable,
 };
 
 constexpr Field kNote = Read("note", kJsonString, 0, 4096, "free text, shown in lists; absent: the old one");
-constexpr Field kFork[] = {kNote};
+constexpr Field kFork[] = {kNote, kEvictable};
 constexpr Field kRollback[] = {
     Required(Read("tokens", kJsonInteger, 1, kMaxTokens, "how many of its tokens the new place has read")),
     kNote,
+    kEvictable,
 };
 constexpr Field kTokenize[] = {
     kModel,

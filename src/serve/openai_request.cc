@@ -82,6 +82,21 @@ Checked ReadSession(const HttpRequest& request, AnswerRequest* answer) {
   return kFine;
 }
 
+/// true, false or "evictable".
+Checked ReadKeepState(const ordered_json& body, AnswerRequest* answer) {
+  const auto keep = body.find("keep_state");
+  if (keep == body.end()) return kFine;
+  answer->evictable = *keep == "evictable";
+  if (keep->is_string() && !answer->evictable) {
+    ApiError error = BadRequest("keep_state", "keep_state must be true, false or \"evictable\"");
+    error.code = "invalid_value";
+    return error;
+  }
+  answer->keep_state = answer->evictable || keep->get<bool>();
+  if (!answer->evictable || answer->session.empty()) return kFine;
+  return BadRequest("keep_state", "a session's state is never evicted: keep_state must be true or false");
+}
+
 Checked ReadStreaming(const ordered_json& body, AnswerRequest* answer) {
   answer->stream = FlagOf(body, "stream");
   const auto options = body.find("stream_options");
@@ -111,9 +126,9 @@ Checked ReadShared(const HttpRequest& request, const ordered_json& body, AnswerR
   answer->has_seed = body.contains("seed");
   answer->choices = NumberOf(body, "n", 1);
   answer->state = TextOf(body, "state");
-  answer->keep_state = FlagOf(body, "keep_state");
   if (Checked wrong = ReadStreaming(body, answer)) return wrong;
   if (Checked wrong = ReadSession(request, answer)) return wrong;
+  if (Checked wrong = ReadKeepState(body, answer)) return wrong;
   if (!answer->session.empty() && answer->choices > 1) {
     return BadRequest("n", "a session goes on with one answer: n must be 1");
   }

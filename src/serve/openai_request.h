@@ -34,6 +34,7 @@ struct AnswerRequest {
   std::string state = {};    ///< the id of the kept state to go on from
   std::string session = {};  ///< the name of the session to go on with (header X-Session)
   bool keep_state = false;
+  bool evictable = false;  ///< the kept state may be forgotten when others need its memory or disk
   ConstraintText constraint = {};
 };
 

@@ -8,6 +8,7 @@
 #include "serve/handler.h"
 #include "serve/openai_fields.h"
 #include "serve/openapi_answers.h"
+#include "serve/state_api.h"
 
 namespace tern::serve {
 namespace {
@@ -20,12 +21,26 @@ struct Operation {
   const char* summary;
   std::span<const Field> (*fields)() = nullptr;  ///< of the body; null: none
   const char* body = nullptr;                    ///< its schema's name
-  bool is_public = false;
+  Access access = Access::kKeyed;
   const char* content = "application/json";
-  const char* id = nullptr;      ///< names the operation in clients that are generated
-  const char* answer = nullptr;  ///< its schema's name; null: no JSON
-  const char* event = nullptr;   ///< the schema's name of a stream's events; null: no stream
+  const char* id = nullptr;           ///< names the operation in clients that are generated
+  const char* answer = nullptr;       ///< its schema's name; null: no JSON
+  const char* event = nullptr;        ///< the schema's name of a stream's events; null: no stream
+  ordered_json (*query)() = nullptr;  ///< a list of parameters; null: none
 };
+
+ordered_json ListQuery() {
+  const auto parameter = [](const char* name, const char* about, ordered_json schema) {
+    return ordered_json{
+        {"name", name}, {"in", "query"}, {"description", about}, {"schema", std::move(schema)}};
+  };
+  ordered_json limit = {{"type", "integer"}, {"minimum", 1}, {"maximum", kMaxStatesInAnswer}};
+  ordered_json owners = {{"type", "string"}, {"enum", {"own", "all"}}, {"default", "own"}};
+  return ordered_json::array(
+      {parameter("limit", "how many states at most; all if absent", std::move(limit)),
+       parameter("after", "the id of the state that the list begins after", {{"type", "string"}}),
+       parameter("owners", "all: the states of all keys, for an admin", std::move(owners))});
+}
 
 constexpr Operation kOperations[] = {
     {.method = "get",
@@ -33,19 +48,17 @@ constexpr Operation kOperations[] = {
      .summary = "The models",
      .id = "listModels",
      .answer = "ModelList"},
-    {.method = "get",
-     .path = "/v1/models/{id}",
-     .summary = "A model",
-     .id = "getModel",
-     .answer = "Model"},
+    {.method = "get", .path = "/v1/models/{id}", .summary = "A model", .id = "getModel", .answer = "Model"},
     {.method = "post",
      .path = "/v1/models/{id}/load",
      .summary = "Load a model",
+     .access = Access::kAdmin,
      .id = "loadModel",
      .answer = "Model"},
     {.method = "post",
      .path = "/v1/models/{id}/unload",
      .summary = "Unload a model",
+     .access = Access::kAdmin,
      .id = "unloadModel",
      .answer = "Model"},
     {.method = "post",
@@ -106,9 +119,10 @@ constexpr Operation kOperations[] = {
      .answer = "TokenizerInfo"},
     {.method = "get",
      .path = "/v1/states",
-     .summary = "The kept states of this key",
+     .summary = "The kept states of this key, in the order they were made",
      .id = "listStates",
-     .answer = "StateList"},
+     .answer = "StateList",
+     .query = ListQuery},
     {.method = "post",
      .path = "/v1/states",
      .summary = "Read a text and keep the place",
@@ -158,7 +172,7 @@ constexpr Operation kOperations[] = {
     {.method = "get",
      .path = "/health",
      .summary = "Whether requests are taken",
-     .is_public = true,
+     .access = Access::kPublic,
      .id = "getHealth",
      .answer = "Health"},
 };
@@ -219,13 +233,32 @@ ordered_json BodySchema(std::span<const Field> fields) {
 
 ordered_json Reference(const std::string& name) { return {{"$ref", "#/components/schemas/" + name}}; }
 
-/// The media types of a good answer. The schema of a stream is that of one event's data; the last event is [DONE].
+/// The media types of a good answer. The schema of a stream is that of one event's data; the last event is
+/// [DONE].
 ordered_json Content(const Operation& operation) {
   ordered_json content;
   content[operation.content] = ordered_json::object();
   if (operation.answer != nullptr) content[operation.content]["schema"] = Reference(operation.answer);
   if (operation.event != nullptr) content["text/event-stream"]["schema"] = Reference(operation.event);
   return content;
+}
+
+/// Any one of the schemes listed suffices; an empty list: none is needed.
+ordered_json Security(Access access) {
+  ordered_json schemes = ordered_json::array();
+  if (access == Access::kPublic) return schemes;
+  schemes.push_back({{access == Access::kAdmin ? "adminKey" : "key", ordered_json::array()}});
+  return schemes;
+}
+
+ordered_json SecuritySchemes() {
+  const auto bearer = [](const char* about) {
+    return ordered_json{{"type", "http"}, {"scheme", "bearer"}, {"description", about}};
+  };
+  return {
+      {"key", bearer("An API key, or an admin's; none where the service was started without keys")},
+      {"adminKey", bearer("An admin's API key; none where the service was started without keys, for clients "
+                          "of its own machine")}};
 }
 
 ordered_json Describe(const Operation& operation) {
@@ -236,13 +269,16 @@ ordered_json Describe(const Operation& operation) {
     described["parameters"].push_back(
         {{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
   }
+  if (operation.query != nullptr) {
+    for (const ordered_json& parameter : operation.query()) described["parameters"].push_back(parameter);
+  }
   if (operation.body != nullptr) {
     described["requestBody"]["content"]["application/json"]["schema"] = Reference(operation.body);
   }
   described["responses"]["200"] = {{"description", "The answer"}, {"content", Content(operation)}};
   described["responses"]["default"] = {{"description", "An error"},
                                        {"content", {{"application/json", {{"schema", Reference("Error")}}}}}};
-  if (operation.is_public) described["security"] = ordered_json::array();
+  described["security"] = Security(operation.access);
   return described;
 }
 
@@ -256,7 +292,7 @@ ordered_json OpenApiDocument(const std::string& version, int max_choices) {
   ordered_json document;
   document["openapi"] = "3.1.0";
   document["info"] = {{"title", "Tern"}, {"version", version}};
-  document["security"] = ordered_json::array({{{"key", ordered_json::array()}}});
+  document["security"] = Security(Access::kKeyed);
   for (const Operation& operation : kOperations) {
     document["paths"][operation.path][operation.method] = Describe(operation);
     if (operation.body == nullptr) continue;
@@ -267,7 +303,7 @@ ordered_json OpenApiDocument(const std::string& version, int max_choices) {
   document["components"]["schemas"]["Message"] = BodySchema(MessageFields());
   document["components"]["schemas"]["ChatRequest"]["properties"]["messages"]["items"] = Reference("Message");
   document["components"]["schemas"].update(AnswerSchemas());
-  document["components"]["securitySchemes"]["key"] = {{"type", "http"}, {"scheme", "bearer"}};
+  document["components"]["securitySchemes"] = SecuritySchemes();
   return document;
 }
 

@@ -59,7 +59,8 @@ constexpr const char* kChatSchemas = R"json({
             "message": {"$ref": "#/components/schemas/ChatMessageAnswer"},
             "logprobs": {"$ref": "#/components/schemas/ChatLogprobs"},
             "finish_reason": {"enum": ["stop", "length", "tool_calls"]},
-            "state": {"type": "string", "description": "the id of the state kept at the answer's end"}}}},
+            "state": {"type": ["string", "null"], "description": "the id of the state kept at the answer's end"},
+            "state_warning": {"$ref": "#/components/schemas/StateWarning"}}}},
       "usage": {"$ref": "#/components/schemas/Usage"}}},
   "ChatChunk": {
     "type": "object", "required": ["id", "object", "created", "model", "choices"],
@@ -95,7 +96,8 @@ constexpr const char* kChatSchemas = R"json({
                         "properties": {"name": {"type": "string"}, "arguments": {"type": "string"}}}}}}}},
             "logprobs": {"$ref": "#/components/schemas/ChatLogprobs"},
             "finish_reason": {"enum": ["stop", "length", "tool_calls", null]},
-            "state": {"type": "string"}}}},
+            "state": {"type": ["string", "null"]},
+            "state_warning": {"$ref": "#/components/schemas/StateWarning"}}}},
       "usage": {"$ref": "#/components/schemas/Usage"}}}
 })json";
 
@@ -127,7 +129,8 @@ constexpr const char* kTextSchemas = R"json({
             "index": {"type": "integer"},
             "logprobs": {"$ref": "#/components/schemas/CompletionLogprobs"},
             "finish_reason": {"enum": ["stop", "length", null]},
-            "state": {"type": "string", "description": "the id of the state kept at the answer's end"}}}},
+            "state": {"type": ["string", "null"], "description": "the id of the state kept at the answer's end"},
+            "state_warning": {"$ref": "#/components/schemas/StateWarning"}}}},
       "usage": {"$ref": "#/components/schemas/Usage"}}},
   "EmbeddingAnswer": {
     "type": "object", "required": ["object", "data", "model", "usage"],
@@ -204,25 +207,34 @@ constexpr const char* kServiceSchemas = R"json({
     "properties": {
       "object": {"const": "list"},
       "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}}}},
+  "StateWarning": {
+    "description": "Why there is no state although one was asked for",
+    "type": "object", "required": ["code", "message"],
+    "properties": {"code": {"enum": ["insufficient_storage", "internal_error"]}, "message": {"type": "string"}}},
   "State": {
-    "type": "object", "required": ["id", "object", "parent", "note", "tokens", "bytes", "created", "used",
-                                   "in_memory", "model"],
+    "type": "object", "required": ["id", "object", "parent", "tokens", "bytes", "created", "used", "in_memory",
+                                   "evictable", "model"],
     "properties": {
       "id": {"type": "string"},
       "object": {"const": "state"},
       "parent": {"type": ["string", "null"]},
-      "note": {"type": "string"},
+      "note": {"type": "string", "description": "absent in an admin's list"},
+      "owner": {"type": "string", "description": "in an admin's list only: whose state it is"},
       "tokens": {"type": "integer", "description": "how many it has read"},
       "bytes": {"type": "integer"},
       "created": {"type": "integer"},
       "used": {"type": "integer"},
       "in_memory": {"type": "boolean"},
+      "evictable": {"type": "boolean", "description": "it is forgotten when others need its memory or disk"},
       "model": {"type": "string"}}},
   "StateList": {
-    "type": "object", "required": ["object", "data"],
+    "type": "object", "required": ["object", "data", "first_id", "last_id", "has_more"],
     "properties": {
       "object": {"const": "list"},
-      "data": {"type": "array", "items": {"$ref": "#/components/schemas/State"}}}},
+      "data": {"type": "array", "items": {"$ref": "#/components/schemas/State"}},
+      "first_id": {"type": ["string", "null"]},
+      "last_id": {"type": ["string", "null"]},
+      "has_more": {"type": "boolean"}}},
   "StateWithText": {
     "description": "A state, and what it has read",
     "type": "object", "required": ["id", "object", "token_count", "tokens", "text"],
@@ -238,6 +250,7 @@ constexpr const char* kServiceSchemas = R"json({
       "created": {"type": "integer"},
       "used": {"type": "integer"},
       "in_memory": {"type": "boolean"},
+      "evictable": {"type": "boolean", "description": "it is forgotten when others need its memory or disk"},
       "model": {"type": "string"}}},
   "StateDeleted": {
     "type": "object", "required": ["id", "object", "deleted"],
@@ -250,6 +263,7 @@ constexpr const char* kServiceSchemas = R"json({
     "type": "object", "required": ["version", "uptime_seconds", "machine", "process", "models"],
     "properties": {
       "version": {"type": "string"},
+      "admin": {"type": "boolean", "description": "whether the one who asks may load and unload models"},
       "uptime_seconds": {"type": "number"},
       "machine": {"type": "object", "additionalProperties": true},
       "process": {"type": "object", "additionalProperties": true},

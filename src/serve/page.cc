@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "serve/api_result.h"
 
 namespace tern::serve {
 namespace {
@@ -139,7 +140,7 @@ HttpResponse PageResponse(const EmbeddedFile& file, const HttpRequest& request) 
     return response;
   }
   auto text = Unzip(file);
-  if (!text.ok()) return ErrorResponse({500, text.status().message(), "server_error", {}, {}});
+  if (!text.ok()) return ToResponse(ServerFault(text.status()));
   response.body = std::move(*text);
   return response;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <optional>
 #include <set>
@@ -33,6 +35,7 @@ ordered_json DescribeState(const StateInfo& info, const std::string& model) {
   description["created"] = info.created;
   description["used"] = info.used;
   description["in_memory"] = info.in_memory;
+  description["evictable"] = info.evictable;
   description["model"] = model;
   return description;
 }
@@ -50,22 +53,101 @@ ApiResult<FoundState> FindState(const ModelHost& host, const HttpRequest& reques
     if (!entry.served) continue;
     auto info = entry.served->cache().Info(request.owner, id);
     if (info.ok()) return FoundState{entry.served, *info};
-    if (info.status().code() != StatusCode::kNotFound) return ToApiError(info.status());
+    if (info.status().code() != StatusCode::kNotFound) return StoreFault(info.status());
   }
   return StateError(NotFound("among all models"), "id");
 }
 
-ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& host) {
-  ordered_json list;
-  list["object"] = "list";
-  list["data"] = ordered_json::array();
+// ---- Lists
+
+/// The part of a list that a request asks for.
+struct ListPart {
+  std::optional<size_t> limit = {};  ///< none: all
+  std::string after = {};            ///< the id of the state before the first one; empty: from the beginning
+  bool all_owners = false;
+};
+
+ApiError WrongQuery(const char* name, std::string message) {
+  ApiError error = BadRequest(name, std::move(message));
+  error.code = "invalid_value";
+  return error;
+}
+
+ApiResult<ListPart> ReadListPart(const HttpRequest& request) {
+  ListPart part;
+  for (const auto& [name, value] : request.query) {
+    if (name == "limit") {
+      int64_t limit = 0;
+      const char* end = value.data() + value.size();
+      const auto [stop, error] = std::from_chars(value.data(), end, limit);
+      if (error != std::errc() || stop != end || limit < 1 || limit > kMaxStatesInAnswer) {
+        return WrongQuery("limit",
+                          fmt::format("limit must be a whole number from 1 to {}", kMaxStatesInAnswer));
+      }
+      part.limit = static_cast<size_t>(limit);
+    } else if (name == "after") {
+      if (value.empty()) return WrongQuery("after", "after must be the id of a state");
+      part.after = value;
+    } else if (name == "owners") {
+      if (value != "all" && value != "own") return WrongQuery("owners", "owners must be own or all");
+      part.all_owners = value == "all";
+    }
+  }
+  return part;
+}
+
+/// A state and the name of its model.
+using ListedState = std::pair<StateInfo, std::string>;
+
+/// The states of all models that are loaded, in the order they were made. `owner`: null for all owners.
+std::vector<ListedState> AllStates(const ModelHost& host, const std::string* owner) {
+  std::vector<ListedState> states;
   std::set<const StateCache*> seen;  // two names of one file have one
   for (const ModelEntry& entry : host.List()) {
     if (!entry.served || !seen.insert(&entry.served->cache()).second) continue;
-    for (const StateInfo& info : entry.served->cache().List(request.owner)) {
-      list["data"].push_back(DescribeState(info, entry.source.name));
+    StateCache& cache = entry.served->cache();
+    for (StateInfo& info : owner == nullptr ? cache.ListAll() : cache.List(*owner)) {
+      states.emplace_back(std::move(info), entry.source.name);
     }
   }
+  // Of one cache they are in order; where two caches have states of the same second, the models' order holds.
+  std::stable_sort(states.begin(), states.end(), [](const ListedState& a, const ListedState& b) {
+    return a.first.created < b.first.created;
+  });
+  return states;
+}
+
+/// What an admin learns of any owner's state: enough to delete it, nothing of what was said.
+ordered_json DescribeForAdmin(const ListedState& state) {
+  ordered_json description = DescribeState(state.first, state.second);
+  description.erase("note");
+  description["owner"] = state.first.owner;
+  return description;
+}
+
+ApiResult<ordered_json> ListStates(const HttpRequest& request, const ModelHost& host) {
+  TERN_ASSIGN_OR_RETURN(const ListPart part, ReadListPart(request));
+  if (part.all_owners && !request.admin) return AdminNeeded("owners");
+  const std::vector<ListedState> states = AllStates(host, part.all_owners ? nullptr : &request.owner);
+  auto first = states.begin();
+  if (!part.after.empty()) {
+    first =
+        std::find_if(first, states.end(), [&](const auto& state) { return state.first.id == part.after; });
+    if (first == states.end()) return StateError(NotFound("in the list"), "after");
+    ++first;
+  }
+  const size_t left = static_cast<size_t>(states.end() - first);
+  const size_t count = std::min(left, part.limit.value_or(left));
+  ordered_json list;
+  list["object"] = "list";
+  list["data"] = ordered_json::array();
+  for (auto it = first; it != first + static_cast<std::ptrdiff_t>(count); ++it) {
+    list["data"].push_back(part.all_owners ? DescribeForAdmin(*it) : DescribeState(it->first, it->second));
+  }
+  const auto id_of = [](const ListedState& state) { return ordered_json(state.first.id); };
+  list["first_id"] = count == 0 ? ordered_json() : id_of(first[0]);
+  list["last_id"] = count == 0 ? ordered_json() : id_of(first[static_cast<std::ptrdiff_t>(count) - 1]);
+  list["has_more"] = count < left;
   return list;
 }
 
@@ -80,9 +162,22 @@ ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& h
   return description;
 }
 
+/// This owner's, or for an admin anybody's.
+ApiResult<FoundState> FindStateToDelete(const ModelHost& host, const HttpRequest& request) {
+  auto own = FindState(host, request);
+  if (own.ok() || !request.admin) return own;
+  for (const ModelEntry& entry : host.List()) {
+    if (!entry.served) continue;
+    for (StateInfo& info : entry.served->cache().ListAll()) {
+      if (info.id == request.captures[0]) return FoundState{entry.served, std::move(info)};
+    }
+  }
+  return own;
+}
+
 ApiResult<ordered_json> DeleteState(const HttpRequest& request, const ModelHost& host) {
-  TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
-  const Status deleted = found.model->cache().Delete(request.owner, found.info.id);
+  TERN_ASSIGN_OR_RETURN(const FoundState found, FindStateToDelete(host, request));
+  const Status deleted = found.model->cache().Delete(found.info.owner, found.info.id);
   if (!deleted.ok()) return StateError(deleted, "id");
   return ordered_json{{"id", found.info.id}, {"object", "state.deleted"}, {"deleted", true}};
 }
@@ -94,9 +189,12 @@ ApiResult<ordered_json> ReadOptionalBody(const HttpRequest& request, std::span<c
 }
 
 ApiResult<ordered_json> SaveAs(const FoundState& parent, const std::string& owner,
-                               std::shared_ptr<const KeptState> place, const std::string& note) {
-  auto saved = parent.model->cache().Save(owner, std::move(place), parent.info.id, note);
-  if (!saved.ok()) return ToApiError(saved.status());
+                               std::shared_ptr<const KeptState> place, const std::string& note,
+                               bool evictable) {
+  StateCache& cache = parent.model->cache();
+  auto saved = evictable ? cache.SaveEvictable(owner, std::move(place), parent.info.id, note)
+                         : cache.Save(owner, std::move(place), parent.info.id, note);
+  if (!saved.ok()) return StoreFault(saved.status());
   return DescribeState(*saved, parent.model->name());
 }
 
@@ -112,7 +210,7 @@ ApiResult<ordered_json> ForkState(const HttpRequest& request, const ModelHost& h
   TERN_ASSIGN_OR_RETURN(const FoundState found, FindState(host, request));
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
   if (!place.ok()) return StateError(place.status(), "id");
-  return SaveAs(found, request.owner, *place, CopyNote(body, found.info));
+  return SaveAs(found, request.owner, *place, CopyNote(body, found.info), body.value("evictable", false));
 }
 
 // ---- A state as a file
@@ -139,7 +237,7 @@ ApiResult<std::string> DownloadBytes(const HttpRequest& request, const ModelHost
   auto place = found.model->cache().Fetch(request.owner, found.info.id);
   if (!place.ok()) return StateError(place.status(), "id");
   auto bytes = StateFile(*found.model, **place, found.info.note);
-  if (!bytes.ok()) return ToApiError(bytes.status());
+  if (!bytes.ok()) return ServerFault(bytes.status());
   return *std::move(bytes);
 }
 
@@ -164,6 +262,7 @@ struct ReadingJob {
   FoundState parent = {};  ///< its model reads; its id is the new state's parent
   EngineRequest request = {};
   std::string note = {};
+  bool evictable = false;
 };
 
 /// An answer of no tokens: reading the prompt is all that is wanted.
@@ -195,6 +294,7 @@ ApiResult<ReadingJob> PrepareNewState(const HttpRequest& request, const ModelHos
   TERN_ASSIGN_OR_RETURN(const ordered_json body, ReadRequest(request, NewStateFields()));
   ReadingJob job;
   job.note = body.value("note", "");
+  job.evictable = body.value("evictable", false);
   if (IsSessionNote(job.note)) {
     return BadRequest("note", "note: what begins like this is the state of a session (X-Session)");
   }
@@ -221,6 +321,7 @@ ApiResult<ReadingJob> PrepareRollback(const HttpRequest& request, const ModelHos
   const auto& tokens = (*place)->tokens;
   job.request = ReadOnly(request.owner, {tokens.begin(), tokens.begin() + count});
   job.note = CopyNote(body, job.parent.info);
+  job.evictable = body.value("evictable", false);
   return job;
 }
 
@@ -252,7 +353,7 @@ Task<void> ReadAndSave(ServiceContext& context, Exchange& exchange,
   if (exchange.gone()) co_return;
   if (!place.ok()) co_return co_await SendError(exchange, place.status());
   co_await Answer(context, exchange, /*aside=*/true, [&](const HttpRequest& request) {
-    return SaveAs(ready.parent, request.owner, *place, ready.note);
+    return SaveAs(ready.parent, request.owner, *place, ready.note, ready.evictable);
   });
 }
 

@@ -68,6 +68,8 @@ ordered_json DescribeCache(const StateCacheStats& stats) {
           {"disk_bytes", stats.disk_bytes},
           {"states", stats.states},
           {"named", stats.named},
+          {"evictable", stats.evictable},
+          {"not_kept", stats.not_kept},
           {"hits", stats.hits},
           {"misses", stats.misses},
           {"disk_reads", stats.disk_reads},
@@ -76,9 +78,10 @@ ordered_json DescribeCache(const StateCacheStats& stats) {
           {"corrupt", stats.corrupt}};
 }
 
-ordered_json DescribeStatus(const ServiceContext& context) {
+ordered_json DescribeStatus(const ServiceContext& context, bool admin) {
   ordered_json json;
   json["version"] = context.version;
+  json["admin"] = admin;  // whether the one who asks may load and unload models
   json["uptime_seconds"] = SecondsSince(context.started);
   json["machine"] = {{"cpu", DescribeCpu()},
                      {"level", kernels::Name(kernels::Kernels().level)},
@@ -147,6 +150,10 @@ constexpr ModelMetric kModelMetrics[] = {
     {"tern_states", "Kept states.", false, [](const Sampled& s) { return double(s.cache.states); }},
     {"tern_states_named", "Kept states with a name.", false,
      [](const Sampled& s) { return double(s.cache.named); }},
+    {"tern_states_evictable", "Kept states with a name that may be forgotten.", false,
+     [](const Sampled& s) { return double(s.cache.evictable); }},
+    {"tern_states_not_kept_total", "States that were to be kept and could not be.", true,
+     [](const Sampled& s) { return double(s.cache.not_kept); }},
     {"tern_state_hits_total", "Prompts that began at a kept state.", true,
      [](const Sampled& s) { return double(s.cache.hits); }},
     {"tern_state_misses_total", "Prompts that began at none.", true,
@@ -211,7 +218,7 @@ std::string WriteMetrics(const ServiceContext& context) {
 // ---- Handlers
 
 Task<void> ShowStatus(ServiceContext& context, Exchange& exchange) {
-  co_await SendJson(exchange, DescribeStatus(context));
+  co_await SendJson(exchange, DescribeStatus(context, exchange.request().admin));
 }
 
 Task<void> ShowMetrics(ServiceContext& context, Exchange& exchange) {

@@ -166,6 +166,21 @@ TEST_F(Serve, KeysComeFromAFile) {
   EXPECT_THAT(Ask(port, "GET", "/health"), HasSubstr(" 200 "));
 }
 
+TEST_F(Serve, AdminsKeysComeFromAFileOfTheirOwnOrAMark) {
+  WriteText("keys", "sesame-open\nadmin:sesame-lead\n");
+  WriteText("admins", "sesame-rule\n");
+  for (const char* name : {"keys", "admins"}) ::chmod(File(name).c_str(), 0600);
+  Process process(Words({"--api-keys", File("keys"), "--admin-keys", File("admins")}));
+  const int port = PortOf(process);
+  const auto load = [&](const std::string& key) {
+    return Ask(port, "POST", "/v1/models/tiny/load", "", "Authorization: Bearer " + key + "\r\n");
+  };
+  EXPECT_THAT(load("sesame-open"), HasSubstr(" 403 "));
+  EXPECT_THAT(load("sesame-lead"), HasSubstr(" 200 "));
+  EXPECT_THAT(load("sesame-rule"), HasSubstr(" 200 "));
+  EXPECT_THAT(load("sesame-none"), HasSubstr(" 401 "));
+}
+
 TEST_F(Serve, KeysAreReadAnewWhenAskedFor) {
   const auto write = [&](const std::string& text) {
     WriteText("keys", text);

@@ -30,8 +30,9 @@ const std::vector<std::string> kSamplingOptions = {
 TEST_F(Usage, SeedsAreWholeNumbersFromZero) {
   const std::string most = "18446744073709551615";
   for (const std::string& seed : {std::string("-1"), most + "0", std::string("1.5"), std::string("0x1")}) {
-    for (const std::vector<std::string>& command :
-         {std::vector<std::string>{"generate", "--prompt", "a"}, {"chat"}, {"train", "--data", "x", "--out", "y"}}) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"generate", "--prompt", "a"},
+                                                    {"chat"},
+                                                    {"train", "--data", "x", "--out", "y"}}) {
       std::vector<std::string> words = command;
       words.insert(words.end(), {"--seed", seed});
       const Outcome outcome = RunTern(words);
@@ -63,8 +64,9 @@ TEST_F(Usage, HelpOfEveryCommandListsItsOptions) {
       {"serve",
        true,
        false,
-       {"--state-in", "--address", "--port", "--api-keys", "--allow-open", "--cors", "--certificate", "--key", "--states",
-        "--state-memory", "--state-disk", "--max-batch", "--max-queue", "--access-log", "--grace"}},
+        {"--state-in", "--address", "--port", "--api-keys", "--admin-keys", "--allow-open", "--cors", "--certificate",
+         "--key", "--states", "--state-memory", "--state-disk", "--max-batch", "--max-queue", "--access-log",
+         "--grace"}},
       {"info", false, false, {"file", "--tokenizer", "--tensors", "--verify", "--json"}},
       {"logits", false, false, {"--model", "--threads", "--tokens", "--chunk", "--state-in", "--json"}},
       {"tokenize", false, false, {"--tokenizer", "--file", "--json", "text", "--out", "--separator"}},

@@ -135,11 +135,16 @@ class ListCache : public StateCache {
                          std::string) override {
     return Unsupported("no names");
   }
+  Result<StateInfo> SaveEvictable(std::string_view, std::shared_ptr<const KeptState>, std::string,
+                                  std::string) override {
+    return Unsupported("no names");
+  }
   Result<StateInfo> Replace(std::string_view, std::string_view, std::shared_ptr<const KeptState>, std::string,
                             std::string) override {
     return Unsupported("no names");
   }
   std::vector<StateInfo> List(std::string_view) override { return {}; }
+  std::vector<StateInfo> ListAll() override { return {}; }
   Result<StateInfo> Info(std::string_view, std::string_view) override { return NotFound("no names"); }
   Result<std::shared_ptr<const KeptState>> Fetch(std::string_view, std::string_view) override {
     return NotFound("no names");

@@ -368,6 +368,55 @@ TEST(StateCache, TheFolderForgetsUnnamedStatesForNamedOnesAndThenRefuses) {
   EXPECT_TRUE(cache->Save("a", MakeState({3}), "", "").ok());
 }
 
+TEST(StateCache, EvictableStatesLeaveInTheOrderOfUseAndOthersStay) {
+  const TempDir dir;
+  for (const std::string& folder : {std::string(), dir.path()}) {
+    StateCacheOptions options = {.memory_bytes = 4 * StateBytes(), .folder = folder};
+    if (!folder.empty()) options.disk_bytes = 8000;  // a handful
+    const auto cache = OpenCache(options);
+    const std::string stays = cache->Save("a", MakeState({1, 2}), "", "")->id;
+    std::vector<std::string> ids;
+    for (int32_t i = 0; i < 2; ++i) ids.push_back(cache->SaveEvictable("b", MakeState({2, i}), "", "")->id);
+    for (int32_t i = 2; i < 12; ++i) {
+      ASSERT_TRUE(cache->Fetch("b", ids[0]).ok()) << i;  // used again and again: it may stay
+      const auto saved = cache->SaveEvictable("b", MakeState({2, i}), "", "");
+      ASSERT_TRUE(saved.ok()) << saved.status().message();
+      EXPECT_TRUE(saved->evictable);
+      ids.push_back(saved->id);
+    }
+    EXPECT_EQ(cache->Info("b", ids[1]).status().code(), StatusCode::kNotFound);
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("b", ids.back()), {2, 11}));
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("a", stays), {1, 2}));
+    const StateCacheStats stats = cache->stats();
+    EXPECT_EQ(stats.named, stats.evictable + 1);
+    EXPECT_GT(stats.evictions, 0);
+    EXPECT_LE(stats.memory_bytes, options.memory_bytes);
+    if (!folder.empty()) {
+      EXPECT_LE(stats.disk_bytes, options.disk_bytes);
+    }
+  }
+}
+
+TEST(StateCache, AStateThatStaysTakesTheRoomOfEvictableOnesButNotTheOtherWay) {
+  const auto cache = OpenCache({.memory_bytes = 2 * StateBytes()});
+  for (int32_t i = 0; i < 2; ++i) ASSERT_TRUE(cache->SaveEvictable("a", MakeState({2, i}), "", "").ok());
+  for (int32_t i = 0; i < 2; ++i) ASSERT_TRUE(cache->Save("a", MakeState({3, i}), "", "").ok());
+  EXPECT_EQ(cache->stats().evictable, 0);
+  EXPECT_EQ(cache->SaveEvictable("a", MakeState({4}), "", "").status().code(), StatusCode::kExhausted);
+  EXPECT_EQ(cache->stats().not_kept, 1);
+  EXPECT_EQ(cache->List("a").size(), 2u);
+}
+
+TEST(StateCache, ListsTheStatesOfAllOwnersToWhoeverLooksAfterThem) {
+  const auto cache = OpenCache({});
+  ASSERT_TRUE(cache->Save("a", MakeState({1}), "", "").ok());
+  ASSERT_TRUE(cache->SaveEvictable("b", MakeState({1}), "", "").ok());
+  const auto all = cache->ListAll();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].owner, "a");
+  EXPECT_EQ(all[1].owner, "b");
+}
+
 TEST(StateCache, ManyThreadsGetWhatIsTheirs) {
   const TempDir dir;
   const auto cache = OpenCache({.memory_bytes = 6 * StateBytes(), .folder = dir.path(), .disk_bytes = 40000});

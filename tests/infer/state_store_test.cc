@@ -221,6 +221,47 @@ TEST(StateStore, RefusesAnotherVersion) {
   EXPECT_THAT(cache.status().message(), HasSubstr(Index(dir)));
 }
 
+void RunSql(const std::string& path, const char* sql) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+  sqlite3_close(database);
+}
+
+TEST(StateStore, AnIndexWithoutEvictableStatesIsTakenOver) {
+  const TempDir dir;
+  const std::string id = OpenCache({.folder = dir.path()})->Save("a", MakeState({1, 2}), "", "talk")->id;
+  RunSql(Index(dir), "ALTER TABLE states DROP COLUMN evictable; PRAGMA user_version = 1");
+  for (int i = 0; i < 2; ++i) {
+    const auto cache = OpenCache({.folder = dir.path()});
+    ASSERT_EQ(cache->List("a").size(), 1u) << i;
+    EXPECT_EQ(cache->List("a")[0].id, id);
+    EXPECT_FALSE(cache->List("a")[0].evictable);
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("a", id), {1, 2}));
+    if (i == 0) {
+      EXPECT_TRUE(cache->SaveEvictable("b", MakeState({3}), "", "").ok());
+    }
+  }
+  EXPECT_TRUE(FilesEndingWith(Own(dir), "corrupt-1").empty());
+}
+
+TEST(StateStore, TheIndexAndTheFileTellThatAStateIsEvictable) {
+  const TempDir dir;
+  std::string id;
+  {
+    const auto cache = OpenCache({.folder = dir.path()});
+    id = cache->SaveEvictable("a", MakeState({1, 2}), "", "")->id;
+    ASSERT_TRUE(cache->Save("a", MakeState({1, 3}), "", "").ok());
+  }
+  for (const bool without_index : {false, true}) {
+    if (without_index) fs::remove(Index(dir));
+    const auto cache = OpenCache({.folder = dir.path()});
+    ASSERT_EQ(cache->List("a").size(), 2u);
+    for (const StateInfo& info : cache->List("a")) EXPECT_EQ(info.evictable, info.id == id);
+    EXPECT_TRUE(IsStateOf(*cache->Fetch("a", id), {1, 2}));
+  }
+}
+
 TEST(StateStore, OneCacheHasAModelsStatesOpenAtATime) {
   const TempDir dir;
   auto first = OpenCache({.folder = dir.path()});

@@ -18,7 +18,30 @@ TEST(ApiKeys, ComeFromLinesAndLists) {
   const auto keys =
       ParseApiKeys("# the team\nalpha-key-1  # Ann\n\n  beta-key-22, gamma_key.3~+/=\r\n", "keys.txt");
   ASSERT_TRUE(keys.ok()) << keys.status().message();
-  EXPECT_THAT(*keys, ElementsAre("alpha-key-1", "beta-key-22", "gamma_key.3~+/="));
+  EXPECT_THAT(keys->users, ElementsAre("alpha-key-1", "beta-key-22", "gamma_key.3~+/="));
+  EXPECT_TRUE(keys->admins.empty());
+}
+
+TEST(ApiKeys, SomeAreAdmins) {
+  const std::string text = "alpha-key-1, admin:beta-key-22\nadmin:gamma-key-3 # Ann";
+  const auto keys = ParseApiKeys(text, "keys.txt");
+  ASSERT_TRUE(keys.ok()) << keys.status().message();
+  EXPECT_THAT(keys->users, ElementsAre("alpha-key-1"));
+  EXPECT_THAT(keys->admins, ElementsAre("beta-key-22", "gamma-key-3"));
+  const auto all = ParseApiKeys(text, "keys.txt", KeyClass::kAdmin);
+  ASSERT_TRUE(all.ok());
+  EXPECT_THAT(all->admins, ElementsAre("alpha-key-1", "beta-key-22", "gamma-key-3"));
+  for (const char* wrong : {"admin:", "admin:short", "user:alpha-key-1", "admin:admin:alpha-key-1"})
+    EXPECT_THAT(ParseApiKeys(wrong, "keys.txt").status().message(), HasSubstr("keys.txt, line 1")) << wrong;
+}
+
+TEST(ApiKeys, OnesOfBothClassesAreAdmins) {
+  const KeyRing ring({.users = {"alpha-key-1", "beta-key-22"}, .admins = {"alpha-key-1"}});
+  EXPECT_TRUE(ring.HolderOf("alpha-key-1").admin);
+  EXPECT_FALSE(ring.HolderOf("beta-key-22").admin);
+  EXPECT_FALSE(ring.HolderOf("gamma-key-3").admin);
+  EXPECT_EQ(ring.HolderOf("alpha-key-1").owner,
+            KeyRing({.users = {"alpha-key-1"}}).HolderOf("alpha-key-1").owner);
 }
 
 TEST(ApiKeys, ErrorsNameTheLineAndNoKey) {
@@ -39,16 +62,16 @@ TEST(ApiKeys, ComeFromFiles) {
   ::chmod(dir.File("keys").c_str(), 0600);
   const auto keys = ReadApiKeys(dir.File("keys"));
   ASSERT_TRUE(keys.ok());
-  EXPECT_THAT(*keys, ElementsAre("alpha-key-1"));
+  EXPECT_THAT(keys->users, ElementsAre("alpha-key-1"));
 }
 
 TEST(ApiKeys, OwnersAreStableAndTellNothingOfTheKey) {
-  const KeyRing ring({"alpha-key-1", "beta-key-22"}), again({"beta-key-22"});
-  EXPECT_EQ(ring.OwnerOf("beta-key-22"), again.OwnerOf("beta-key-22"));
-  EXPECT_NE(ring.OwnerOf("alpha-key-1"), ring.OwnerOf("beta-key-22"));
-  EXPECT_EQ(ring.OwnerOf("alpha-key-1").find_first_not_of("0123456789abcdef"), std::string::npos);
-  for (const char* wrong : {"", "alpha-key-", "alpha-key-11", "ALPHA-KEY-1"})
-    EXPECT_EQ(ring.OwnerOf(wrong), "");
+  const KeyRing ring({.users = {"alpha-key-1", "beta-key-22"}}), again({.users = {"beta-key-22"}});
+  const auto owner = [&](const char* key) { return ring.HolderOf(key).owner; };
+  EXPECT_EQ(owner("beta-key-22"), again.HolderOf("beta-key-22").owner);
+  EXPECT_NE(owner("alpha-key-1"), owner("beta-key-22"));
+  EXPECT_EQ(owner("alpha-key-1").find_first_not_of("0123456789abcdef"), std::string::npos);
+  for (const char* wrong : {"", "alpha-key-", "alpha-key-11", "ALPHA-KEY-1"}) EXPECT_EQ(owner(wrong), "");
 }
 
 TEST(Metrics, AreWrittenAsPrometheusReadsThem) {

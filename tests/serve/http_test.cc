@@ -1,5 +1,7 @@
 // The server as well-behaved clients meet it.
 #include <gmock/gmock.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -247,7 +249,7 @@ TEST(Http, WritesALineForEachAnswer) {
 
 TEST(HttpKeys, AreNeededExceptForPublicRoutes) {
   HttpOptions options;
-  options.api_keys = {"first-key-1", "second-key-2"};
+  options.api_keys.users = {"first-key-1", "second-key-2"};
   TestServer server(options);
   Client client = server.Connect();
   const auto ask = [&](const std::string& path, const std::string& authorization) {
@@ -274,6 +276,50 @@ TEST(HttpKeys, AreNeededExceptForPublicRoutes) {
       client.Ask("GET /hello HTTP/1.1\r\nHost: any.example\r\nAuthorization: Bearer first-key-1\r\n\r\n")
           .status,
       200);
+}
+
+/// An address of this machine that is not the loopback's, in its own byte order; 0 where there is none.
+uint32_t OwnAddress() {
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) return 0;
+  uint32_t found = 0;
+  for (const ifaddrs* one = all; one != nullptr && found == 0; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET) continue;
+    if ((one->ifa_flags & IFF_LOOPBACK) != 0 || (one->ifa_flags & IFF_UP) == 0) continue;
+    found = ntohl(reinterpret_cast<const sockaddr_in*>(one->ifa_addr)->sin_addr.s_addr);
+  }
+  ::freeifaddrs(all);
+  return found;
+}
+
+TEST(HttpKeys, WithoutKeysOnlyClientsOfTheLoopbackAreAdmins) {
+  const uint32_t own = OwnAddress();
+  if (own == 0) GTEST_SKIP() << "this machine has no address but the loopback's";
+  HttpOptions options;
+  options.address = "0.0.0.0";
+  options.allow_open = true;
+  TestServer server(options);
+  EXPECT_EQ(server.Connect().Ask(TestServer::Post("/rule", "")).status, 200);
+  Client beyond(server->port(), /*receive_buffer=*/0, own);
+  ASSERT_TRUE(beyond.connected());
+  EXPECT_EQ(beyond.Ask(TestServer::Get("/hello")).status, 200);
+  const Answer refused = beyond.Ask(TestServer::Post("/rule", ""));
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(ErrorCode(refused), "admin_key_required");
+}
+
+TEST(HttpKeys, AdminsRoutesNeedAnAdminsKey) {
+  HttpOptions options;
+  options.api_keys = {.users = {"first-key-1"}, .admins = {"second-key-2"}};
+  TestServer server(options);
+  Client client = server.Connect();
+  const auto rule = [&](const std::string& fields) {
+    return client.Ask(TestServer::Post("/rule", "", fields)).status;
+  };
+  EXPECT_EQ(rule(""), 401);
+  EXPECT_EQ(rule("Authorization: Bearer no-such-key\r\n"), 401);
+  EXPECT_EQ(rule("Authorization: Bearer first-key-1\r\n"), 403);
+  EXPECT_EQ(rule("Authorization: Bearer second-key-2\r\n"), 200);
 }
 
 TEST(HttpOrigins, OtherPagesCannotUseAServerWithoutKeys) {
@@ -361,7 +407,7 @@ TEST(HttpStart, RefusesWhatCannotBeSafeOrCannotBe) {
   options.allow_open = true;
   EXPECT_EQ(failure(options), "");
   options.allow_open = false;
-  options.api_keys = {"a-long-key"};
+  options.api_keys.users = {"a-long-key"};
   EXPECT_EQ(failure(options), "");
   options.address = "example.com";
   EXPECT_THAT(failure(options), HasSubstr("example.com"));

@@ -39,7 +39,8 @@ class Client {
  public:
   static constexpr int kLimitMilliseconds = 30'000;
 
-  explicit Client(uint16_t port, int receive_buffer = 0) {
+  /// `host`: an IPv4 address in the byte order of this machine.
+  explicit Client(uint16_t port, int receive_buffer = 0, uint32_t host = INADDR_LOOPBACK) {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     const int one = 1;
@@ -47,7 +48,7 @@ class Client {
     sockaddr_in address = {};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(host);
     connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
   ~Client() { Close(); }
@@ -259,6 +260,7 @@ class TestServer {
       return [this, handler](Exchange& exchange) { return (this->*handler)(exchange); };
     };
     return {{"GET", "/hello", Access::kKeyed, Hello},
+            {"POST", "/rule", Access::kAdmin, Hello},
             {"GET", "/public", Access::kPublic, Public},
             {"POST", "/echo", Access::kKeyed, Echo},
             {"GET", "/things/{id}/parts/{part}", Access::kKeyed, Thing},

@@ -180,7 +180,7 @@ TEST(HttpTls, RenewsItsCertificate) {
     client->Send(TestServer::Get("/hello"));
     EXPECT_THAT(client->ReadUntil("hello"), HasSubstr("200 OK"));
   }
-  EXPECT_FALSE(server->Renew({"a-key-out-of-nowhere"}).ok());
+  EXPECT_FALSE(server->Renew({.users = {"a-key-out-of-nowhere"}}).ok());
 }
 
 TEST(HttpTls, ErrorsNameTheFile) {

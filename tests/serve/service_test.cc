@@ -314,13 +314,6 @@ TEST(Service, AModelFileThatHasGoneIsTheServersFault) {
   ExpectServerFault(service.Fail("POST", "/v1/models/tiny/load"));
 }
 
-TEST(Service, AFolderOfStatesThatHasGoneIsTheServersFault) {
-  const TempDir folder;
-  const Service service({.states = {.folder = folder.File("states")}});
-  std::filesystem::remove_all(folder.File("states"));
-  ExpectServerFault(service.Fail("POST", kCompletions, Prompt("Once", 4), "X-Session: talk\r\n"));
-}
-
 TEST(Service, ListsLoadsAndUnloadsModels) {
   const Service service({.models = {"one", "two"}});
   const json list = service.Ask("GET", "/v1/models")["data"];
@@ -531,11 +524,10 @@ TEST(Service, ASessionNeedsRoomForOneState) {
   const Service service({.states = {.memory_bytes = bytes * 3 / 2}});
   for (int i = 0; i < 4; ++i) service.Post(kChat, request, session);
   EXPECT_EQ(service.Ask("GET", "/v1/states")["data"].size(), 1u);
-  const json error = service.Fail("POST", kChat, request, "X-Session: another\r\n");
-  EXPECT_EQ(error["status"], 507);
-  EXPECT_EQ(error["param"], "X-Session");
-  request["keep_state"] = true;
-  EXPECT_EQ(service.Fail("POST", kChat, request)["param"], "keep_state");
+  const json choice = service.Post(kChat, request, "X-Session: another\r\n")["choices"][0];
+  EXPECT_TRUE(choice["state"].is_null());
+  EXPECT_EQ(choice["state_warning"]["code"], "insufficient_storage");
+  EXPECT_EQ(service.Ask("GET", "/v1/states")["data"][0]["note"], "session: talk");
 }
 
 TEST(Service, NothingOfOneKeyIsVisibleToAnother) {

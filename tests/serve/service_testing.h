@@ -52,7 +52,8 @@ inline Events ParseEvents(const std::string& body) {
 struct ServiceOptions {
   EngineOptions engine = {};
   StateCacheOptions states = {};
-  std::vector<std::string> keys = {};
+  serve::StateOpener open_states = StateCache::Open;
+  std::vector<std::string> keys = {}, admin_keys = {};
   std::vector<std::string> models = {"tiny"};
   std::chrono::milliseconds longest_silence{10'000};
   serve::AccessLog log = {};
@@ -84,12 +85,14 @@ class Service {
       return serve::ModelFiles{model, tokenizer};
     };
     context_ = std::make_shared<serve::ServiceContext>(
-        sources, load, serve::HostOptions{.engine = options.engine, .states = options.states});
+        sources, load,
+        serve::HostOptions{
+            .engine = options.engine, .states = options.states, .open_states = options.open_states});
     context_->version = "test";
     context_->longest_silence = options.longest_silence;
     serve::HttpOptions http;
     http.port = 0;
-    http.api_keys = options.keys;
+    http.api_keys = {.users = options.keys, .admins = options.admin_keys};
     auto server = serve::HttpServer::Start(http, serve::ServiceRoutes(context_), options.log);
     EXPECT_TRUE(server.ok()) << server.status().message();
     server_ = std::move(*server);

@@ -28,7 +28,7 @@ export async function visit(t, browser, url, { hostile = false, ...options } = {
   page.on('pageerror', (error) => wrong.push(`error: ${error.message}`));
   page.on('console', (message) => {
     if (hostile && message.text().includes('Content Security Policy')) return;
-    if (message.type() === 'error' && !/status of (401|404|429|500|503)|ERR_INTERNET_DISCONNECTED/.test(message.text())) wrong.push(message.text());
+    if (message.type() === 'error' && !/status of (401|403|404|429|500|503)|ERR_INTERNET_DISCONNECTED/.test(message.text())) wrong.push(message.text());
   });
   page.on('request', (request) => {
     if (!request.url().startsWith(new URL(url).origin) && !/^(blob|data):/.test(request.url())) wrong.push(`asked ${request.url()}`);

@@ -46,9 +46,12 @@ const words = (text) => text.match(/\s*\S+|\s+$/g) ?? [];
 
 export class MockService {
   key = '';        // when set, requests need it
+  admin = true;    // whether models may be loaded and unloaded
+  full = false;    // whether no state can be kept
   delay = 4;       // milliseconds between two pieces of an answer
   requests = [];   // what was asked: {method, path, body}
   #states = new Map();
+  #made = 0;       // states so far: an id is never given twice
   #loaded = new Map([['tern-stories', true], ['rwkv7-g1-0.1b', false]]);
   #counts = { requests: 0, prompt: 0, cached: 0, generated: 0, writing: 0 };
   #started = Date.now();
@@ -99,6 +102,7 @@ export class MockService {
     const route = `${method} ${[root, name].join('/')}`;
     if (route === 'GET v1/models' && !id) return json(response, { object: 'list', data: this.#models() });
     if (route === 'POST v1/models') {
+      if (!this.admin) return fail(response, 403, "this needs an admin's API key", 'admin_key_required');
       this.#loaded.set(id, action === 'load');
       return json(response, this.#models().find((model) => model.id === id));
     }
@@ -119,7 +123,7 @@ export class MockService {
 
   #status() {
     const wave = Math.sin(Date.now() / 4000);
-    return { version: '0.1.0', uptime_seconds: Math.round((Date.now() - this.#started) / 1000) + 3725,
+    return { version: '0.1.0', admin: this.admin, uptime_seconds: Math.round((Date.now() - this.#started) / 1000) + 3725,
       machine: { cpu: 'A processor of eight cores', level: 'avx512', threads: 8, memory_bytes: 32 * 2 ** 30, available_bytes: 21.4 * 2 ** 30 },
       process: { resident_bytes: (412 + 8 * wave) * 2 ** 20 },
       http: { connections: 3, connections_total: 40, requests: this.#counts.requests, responses_2xx: this.#counts.requests, responses_4xx: 1, responses_5xx: 0 },
@@ -129,12 +133,18 @@ export class MockService {
         cache: { memory_bytes: (30 + this.#states.size) * 800_000, disk_bytes: 0, states: 30 + this.#states.size, named: this.#states.size, hits: 12, misses: 4 } })) };
   }
 
-  #keep(text, parent, note = '') {
-    const id = `st_${String(this.#states.size + 1).padStart(4, '0')}${'mock'.repeat(4)}`;
+  #keep(text, parent, note = '', evictable = false) {
+    this.#made += 1;
+    const id = `st_${String(this.#made).padStart(4, '0')}${'mock'.repeat(4)}`;
     const now = Math.floor(Date.now() / 1000);
     this.#states.set(id, { id, object: 'state', parent, note, tokens: words(text).length, bytes: 812_000, created: now, used: now,
-      in_memory: true, model: 'tern-stories', text });
+      in_memory: true, evictable, model: 'tern-stories', text });
     return id;
+  }
+
+  #keptAs(text, body) {
+    if (this.full) return { state: null, state_warning: { code: 'insufficient_storage', message: 'the state of this answer was not kept' } };
+    return { state: this.#keep(text, body.state ?? '', 'chat', body.keep_state === 'evictable') };
   }
 
   #stateRequest(method, id, action, body, response) {
@@ -179,7 +189,7 @@ export class MockService {
     if (error) events.push({ error: { message: error, type: 'server_error', code: null } });
     const whole = (kept?.text ?? '') + said;
     const usage = this.#usage(whole, text, kept);
-    const end = () => chunk({}, { finish_reason: 'stop', state: body.keep_state ? this.#keep(`${whole}\n${text}`, body.state ?? '', 'chat') : undefined });
+    const end = () => chunk({}, { finish_reason: 'stop', ...(body.keep_state && this.#keptAs(`${whole}\n${text}`, body)) });
     return this.#stream(response, [...events, end, { ...chunk({}), choices: [], usage }]);
   }
 

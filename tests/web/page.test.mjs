@@ -76,7 +76,7 @@ test('stop, answer again, switch, edit, branch: each goes on from a kept state',
   await page.getByText('stopped').first().waitFor();
   assert.doesNotMatch(await lastAnswer(page).textContent(), /word399/);
   const [first, second] = chats();
-  assert.equal(first.keep_state, true);
+  assert.equal(first.keep_state, 'evictable');
   assert.equal(first.state, undefined);
   assert.match(second.state, /^st_/);
   assert.deepEqual(second.messages, [{ role: 'user', content: 'slow please' }]);
@@ -372,6 +372,76 @@ test('the playground continues any text and takes another token', async (t) => {
   await page.getByRole('button', { name: 'Edit all' }).click();
   await eventually(async () => assert.match(await page.inputValue('#sheet'), /^Once there was a bird\. The little fish The little tern/));
   await eventually(async () => assert.equal(await page.locator('.token').count(), 0));
+});
+
+test('an answer whose state was not kept stays, and the conversation goes on by its text', async (t) => {
+  const page = await visit(t, browser, url);
+  await say(page, 'Tell me a story');
+  await answered(page);
+  service.full = true;
+  t.after(() => { service.full = false; });
+  await say(page, 'And then?');
+  await answered(page);
+  await page.getByText('the state of this answer was not kept').waitFor();
+  await eventually(async () => assert.match(await lastAnswer(page).textContent(), /little tern/));
+  await eventually(async () => assert.equal(await page.locator('.error-line').count(), 0));
+  await say(page, 'And after that?');
+  await answered(page);
+  // From the last state that there is, with all that was said since.
+  await eventually(async () => assert.equal(chats().at(-1).messages.length, 3));
+  await eventually(async () => assert.equal(chats().at(-1).state, chats().at(-2).state));
+  await eventually(async () => assert.equal(await page.locator('.error-line').count(), 0));
+});
+
+test('a chat that begins at a state that may be forgotten keeps a fork of it', async (t) => {
+  const page = await visit(t, browser, url);
+  await say(page, 'Tell me a story');
+  await answered(page);
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Kept states' }).click();
+  const rows = page.locator('[data-state]').filter({ hasText: 'may be forgotten' });
+  await rows.first().waitFor();
+  await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Begin a chat here');
+  await say(page, 'Hello again');
+  await answered(page);
+  const { state } = chats().at(-1);
+  await eventually(async () => {
+    const kept = await (await fetch(`${url}/v1/states/${state}`)).json();
+    assert.equal(kept.evictable, false);
+  });
+  await page.keyboard.press('Escape');
+  const item = page.locator('.conversations li:has(a[aria-current="page"])');
+  await item.hover();
+  await choose(page, item.getByRole('button'), 'Delete');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await eventually(async () => assert.equal((await fetch(`${url}/v1/states/${state}`)).status, 404, 'the fork goes with the conversation'));
+});
+
+test('a conversation says when the state that it began at is gone', async (t) => {
+  const page = await visit(t, browser, url);
+  await say(page, 'Tell me a story');
+  await answered(page);
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Kept states' }).click();
+  const rows = page.locator('[data-state]');
+  await rows.first().waitFor();
+  await choose(page, rows.first().getByRole('button', { name: 'Menu' }), 'Begin a chat here');
+  await say(page, 'Hello again');
+  await answered(page);
+  for (const { id } of (await (await fetch(`${url}/v1/states`)).json()).data) await fetch(`${url}/v1/states/${id}`, { method: 'DELETE' });
+  await page.locator('.turn.assistant').last().getByRole('button', { name: 'Answer again' }).click();
+  await answered(page);
+  await page.getByText('that this conversation began at is gone').waitFor();
+});
+
+test('without an admin\'s key models are shown but not changed', async (t) => {
+  service.admin = false;
+  t.after(() => { service.admin = true; });
+  const page = await visit(t, browser, `${url}/#/models`);
+  const button = page.locator('[data-model="rwkv7-g1-0.1b"]').getByRole('button', { name: 'Load' });
+  await button.waitFor();
+  assert.equal(await button.isDisabled(), true);
+  assert.match(await button.getAttribute('title'), /admin/);
 });
 
 test('models load and unload', async (t) => {

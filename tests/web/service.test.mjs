@@ -1,47 +1,22 @@
 // The page on the real service: what the other tests know of its interface, it does.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 
 import { answered, choose, eventually, lastAnswer, launch, say, shot, visit } from './browser.mjs';
+import { startServer } from './server.mjs';
 
 let browser;
 let server;
 let url;
-let states;
-
-function start() {
-  states = mkdtempSync(path.join(os.tmpdir(), 'tern-web-'));
-  server = spawn(process.env.TERN_PROGRAM, ['serve', '--port', '0', '--states', states], { stdio: ['ignore', 'pipe', 'pipe'] });
-  return new Promise((resolve, reject) => {
-    let said = '';
-    const read = (chunk) => {
-      said += chunk;
-      const address = /https?:\/\/[\w.[\]:]+:\d+/.exec(said);
-      if (address) resolve(address[0]);
-    };
-    server.stdout.on('data', read);
-    server.stderr.on('data', read);
-    server.on('exit', (code) => reject(new Error(`tern serve ended with ${code}: ${said}`)));
-  });
-}
 
 before(async () => {
-  url = await start();
+  server = await startServer();
+  url = server.url;
   browser = await launch();
 });
 after(async () => {
   await browser?.close();
-  if (server?.exitCode === null) {
-    server.removeAllListeners('exit');
-    const ended = new Promise((resolve) => server.on('exit', resolve));
-    server.kill('SIGTERM');
-    await ended;
-  }
-  rmSync(states, { recursive: true, force: true });
+  await server?.stop();
 });
 
 // A seed, and no template: whether a small model answers a question at all is not the page's affair.

@@ -51,11 +51,14 @@ class ModelCard {
 
   #label() {
     if (this.#busy) return;
-    this.button.disabled = false;
+    this.button.disabled = !this.admin;
+    this.button.title = this.admin ? '' : t('models.admin');
     this.button.textContent = t(this.loaded ? 'models.unload' : 'models.load');
   }
 
-  update(model) {
+  /** `admin`: whether this page's key may load and unload models. */
+  update(model, admin) {
+    this.admin = admin;
     this.loaded = model.loaded;
     this.badge.className = model.loaded ? 'badge on' : 'badge';
     this.badge.textContent = t(model.loaded ? 'models.loaded' : 'models.not_loaded');
@@ -93,7 +96,7 @@ class Models {
         this.#cards.set(model.id, new ModelCard(model.id, (id, what) => this.#change(id, what)));
         this.#list.append(this.#cards.get(model.id).element);
       }
-      this.#cards.get(model.id).update(model);
+      this.#cards.get(model.id).update(model, status.admin !== false);
     }
   }
 

@@ -5,6 +5,7 @@ import { getConversation, saveConversation } from './store.js';
 import { samplingFields } from './presets.js';
 import { chatSettings } from './tuning.js';
 import { pref } from './prefs.js';
+import { t } from './i18n.js';
 
 const running = new Map();  // by conversation
 const listeners = new Set();
@@ -21,7 +22,7 @@ function requestBody(conversation, settings) {
     model: conversation.model || undefined, stream_options: { include_usage: true },
     ...samplingFields(settings.sampling, settings),
   };
-  if (pref('keepStates', true)) body.keep_state = true;
+  if (pref('keepStates', true)) body.keep_state = 'evictable';  // a page that nobody opens again must not fill the service
   if (settings.template) body.template = settings.template;
   if (settings.thinking) body.thinking = settings.thinking === 'on';
   if (settings.grammar?.trim()) body.grammar = settings.grammar;
@@ -40,6 +41,8 @@ function take(turn, event, clock) {
   if (choice?.finish_reason) turn.finish = choice.finish_reason;
   const state = choice?.state ?? event.state;
   if (typeof state === 'string') turn.state = state;
+  // The answer is complete without its state: the next turn sends the text again.
+  if (choice?.state_warning) turn.warning = choice.state_warning.message;
   if (event.usage) {
     turn.promptTokens = event.usage.prompt_tokens;
     turn.cachedTokens = event.usage.prompt_tokens_details?.cached_tokens ?? 0;
@@ -62,7 +65,10 @@ async function* events(conversation, turn, body, key, signal) {
     } catch (error) {
       if (error.status !== 404 || turn.text !== before) throw error;
       if (resume.turn) delete resume.turn.state;
-      else delete conversation.base;
+      else {
+        delete conversation.base;
+        turn.warning = t('turn.base_gone');
+      }
     }
   }
   yield* stream(chat, { ...body, messages: messagesTo(conversation, last) }, signal);
@@ -85,7 +91,7 @@ export async function answer(conversation, parent) {
 export async function goOn(conversation, turn) {
   if (isRunning(conversation)) return;
   if (turn.state) forgetState(turn.state);
-  for (const name of ['error', 'finish', 'state', 'stateKey', 'seconds']) delete turn[name];
+  for (const name of ['error', 'finish', 'state', 'stateKey', 'seconds', 'warning']) delete turn[name];
   await write(conversation, turn);
 }
 

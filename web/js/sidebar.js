@@ -76,6 +76,7 @@ async function removeConversation(conversation) {
   if (!await confirmDialog(t('conversation.delete'), t('conversation.delete.text', { title: conversation.title }), t('delete'))) return;
   stop(conversation);
   for (const node of Object.values(conversation.nodes)) if (node.state) forgetState(node.state);
+  if (conversation.ownsBase && conversation.base) forgetState(conversation.base);
   await deleteConversation(conversation.id);
   if (location.hash === `#/chat/${conversation.id}`) location.hash = '#/chat';
 }

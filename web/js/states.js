@@ -86,7 +86,16 @@ class States {
   }
 
   async #chatFrom(state) {
-    const conversation = newConversation({ model: state.model, base: state.id });
+    let base = state;
+    try {
+      // A conversation cannot be read again without the state that it begins at, so that state must stay.
+      if (state.evictable) base = await request(path(state, '/fork'), { method: 'POST', body: {} });
+    } catch (error) {
+      toast(error.message, { error: true, retry: () => this.#chatFrom(state) });
+      return;
+    }
+    const conversation = newConversation({ model: state.model, base: base.id });
+    if (base !== state) conversation.ownsBase = true;  // the fork goes with the conversation
     conversation.title = state.note || t('states.state');
     await saveConversation(conversation).catch(() => {});
     location.hash = `#/chat/${conversation.id}`;
@@ -105,7 +114,8 @@ class States {
         holder ? h('a', { href: `#/chat/${holder.id}` }, state.note || holder.title) : state.note || t('states.unnamed')),
         h('div', { class: 'state-id' }, state.id, state.parent && ` ← ${state.parent}`)),
       h('td', { class: 'number' }, t('turn.tokens', { tokens: number(state.tokens) })),
-      h('td', { class: 'number' }, bytes(state.bytes), ' ', h('span', { class: 'badge' }, t(state.in_memory ? 'states.memory' : 'states.disk'))),
+      h('td', { class: 'number' }, bytes(state.bytes), ' ', h('span', { class: 'badge' }, t(state.in_memory ? 'states.memory' : 'states.disk')),
+        state.evictable && h('span', { class: 'badge', title: t('states.evictable.text') }, t('states.evictable'))),
       h('td', { class: 'number' }, date((state.used || state.created) * 1000)),
       h('td', {}, h('div', { class: 'row' }, iconButton('eye', t('states.read'), () => this.#open(state)), menu)));
   }

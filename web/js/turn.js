@@ -97,6 +97,7 @@ export class TurnView {
     fill(this.foot,
       turn.error && h('p', { class: 'error-line', role: 'alert' }, h('span', {}, turn.error.message),
         h('button', { type: 'button', class: 'quiet small', onclick: () => actions.retry(turn) }, icon('retry'), t('retry'))),
+      turn.warning && h('p', { class: 'warning-line', role: 'status' }, turn.warning),
       switcher(conversation, turn, actions),
       ['length', 'stopped'].includes(turn.finish) && turn.text && h('button', { type: 'button', class: 'quiet small go-on',
         onclick: () => actions.goOn(turn) }, icon('play'), t('turn.go_on')),
