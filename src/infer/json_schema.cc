@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,8 +9,9 @@
 #include <vector>
 
 #include "infer/grammar_builder.h"
-#include "infer/json_schema_formats.h"
 #include "infer/json_schema_merge.h"
+#include "infer/json_schema_numbers.h"
+#include "infer/json_schema_strings.h"
 #include "infer/json_schema_values.h"
 
 namespace tern {
@@ -21,7 +21,6 @@ using Expr = GrammarBuilder::Expr;
 
 constexpr size_t kSchemaBytes = size_t{1} << 17;
 constexpr size_t kNameBytes = 256;
-constexpr int64_t kExactDouble = int64_t{1} << 53;
 
 bool IsKnown(std::string_view key) {
   constexpr std::array<std::string_view, 25> kKnown = {"type",
@@ -233,25 +232,13 @@ class SchemaCompiler {
     };
     if ((types & kJsonObject) != 0) TERN_RETURN_IF_ERROR(add(Object(placed, depth)));
     if ((types & kJsonArray) != 0) TERN_RETURN_IF_ERROR(add(Array(placed, depth)));
-    if ((types & kJsonString) != 0) TERN_RETURN_IF_ERROR(add(String(placed)));
-    if ((types & kJsonNumber) != 0) TERN_RETURN_IF_ERROR(add(Number(placed)));
-    if ((types & (kJsonNumber | kJsonInteger)) == kJsonInteger) TERN_RETURN_IF_ERROR(add(Integer(placed)));
+    if ((types & kJsonString) != 0) TERN_RETURN_IF_ERROR(add(JsonStringExpr(placed, &json_)));
+    if ((types & kJsonNumber) != 0) TERN_RETURN_IF_ERROR(add(JsonNumberExpr(placed, &json_)));
+    if ((types & (kJsonNumber | kJsonInteger)) == kJsonInteger)
+      TERN_RETURN_IF_ERROR(add(JsonIntegerExpr(placed, &json_)));
     if ((types & kJsonBoolean) != 0) ways.insert(ways.end(), {builder_.Text("true"), builder_.Text("false")});
     if ((types & kJsonNull) != 0) ways.push_back(builder_.Text("null"));
     return ways.size() > 1 ? json_.Rule(builder_.Choice(std::move(ways))) : ways.front();
-  }
-
-  /// A count that is not negative. One too large to be a maximum is the largest there is: that asks for less.
-  static Result<int32_t> Count(const PlacedSchema& placed, const char* key, int32_t absent) {
-    if (!placed.schema.contains(key)) return absent;
-    const Json& value = placed.schema[key];
-    const bool whole = value.is_number() && std::floor(value.get<double>()) == value.get<double>();
-    if (!whole || value.get<double>() < 0)
-      return InvalidArgument(PointerTo(placed.pointer, key) + ": not a count");
-    const double count = value.get<double>();
-    if (count <= GrammarLimits::kRepeats) return static_cast<int32_t>(count);
-    if (std::string_view(key).starts_with("max")) return GrammarLimits::kRepeats;
-    return Refuse(placed.pointer, key, "more than " + std::to_string(GrammarLimits::kRepeats));
   }
 
   Result<Expr> Object(const PlacedSchema& placed, int32_t depth) {
@@ -317,8 +304,8 @@ class SchemaCompiler {
   Result<Expr> Array(const PlacedSchema& placed, int32_t depth) {
     const auto& [schema, pointer] = placed;
     JsonArray array;
-    TERN_ASSIGN_OR_RETURN(array.min, Count(placed, "minItems", 0));
-    TERN_ASSIGN_OR_RETURN(array.max, Count(placed, "maxItems", kUnlimited));
+    TERN_ASSIGN_OR_RETURN(array.min, JsonCount(placed, "minItems", 0));
+    TERN_ASSIGN_OR_RETURN(array.max, JsonCount(placed, "maxItems", kUnlimited));
     const bool old_tuple = schema.contains("items") && schema["items"].is_array();  // before draft 2020-12
     const char* first = old_tuple ? "items" : "prefixItems";
     const char* rest = old_tuple ? "additionalItems" : "items";
@@ -344,97 +331,6 @@ class SchemaCompiler {
     if (!array.rest && array.min > listed)
       return InvalidArgument(PointerTo(pointer, "minItems") + ": more items than are allowed");
     return json_.Array(array);
-  }
-
-  Result<Expr> String(const PlacedSchema& placed) {
-    const auto& [schema, pointer] = placed;
-    const bool pattern = schema.contains("pattern");
-    const bool format = schema.contains("format");
-    if (pattern && format) return Refuse(pointer, "format", "pattern and format cannot be combined");
-    for (const char* length : {"minLength", "maxLength"}) {
-      if ((pattern || format) && schema.contains(length)) {
-        return Refuse(pointer, length, "a length cannot be combined with a pattern or a format");
-      }
-    }
-    for (const char* key : {"pattern", "format"}) {
-      if (schema.contains(key) && !schema[key].is_string())
-        return InvalidArgument(PointerTo(pointer, key) + ": not a text");
-    }
-    if (pattern || format) {
-      const char* key = pattern ? "pattern" : "format";
-      const std::string text = schema[key].get<std::string>();
-      const std::string expression = pattern ? text : PatternOfFormat(text);
-      if (!pattern && expression.empty()) {
-        return Refuse(pointer, key,
-                      "'" + text + "' is not among the formats that are supported: " + SupportedFormats());
-      }
-      auto string = json_.StringOfPattern(expression);
-      if (!string.ok()) return string.status().WithContext(PointerTo(pointer, key));
-      return string;
-    }
-    TERN_ASSIGN_OR_RETURN(const int32_t min, Count(placed, "minLength", 0));
-    TERN_ASSIGN_OR_RETURN(const int32_t max, Count(placed, "maxLength", kUnlimited));
-    if (max != kUnlimited && min > max)
-      return InvalidArgument(PointerTo(pointer, "minLength") + ": more than maxLength");
-    return json_.String(min, max);
-  }
-
-  /// The whole numbers within a schema's bounds; `limit` where it has none.
-  struct Range {
-    int64_t low, high;
-  };
-  static Result<Range> Bounds(const PlacedSchema& placed, int64_t limit) {
-    Range range{-limit, limit};
-    for (const char* key : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
-      if (!placed.schema.contains(key)) continue;
-      const Json& value = placed.schema[key];
-      if (!value.is_number()) return InvalidArgument(PointerTo(placed.pointer, key) + ": not a number");
-      const bool low =
-          std::string_view(key).find("Min") != std::string_view::npos || key == std::string_view("minimum");
-      const bool exclusive = key[0] == 'e';
-      const double real = std::clamp(value.get<double>(), -2e18, 2e18);
-      int64_t bound =
-          value.is_number_unsigned()
-              ? static_cast<int64_t>(std::min<uint64_t>(value.get<uint64_t>(), 2000000000000000000u))
-          : value.is_number_integer()
-              ? std::clamp<int64_t>(value.get<int64_t>(), -2000000000000000000, 2000000000000000000)
-              : static_cast<int64_t>(low ? std::ceil(real) : std::floor(real));
-      const bool on_bound = value.is_number_integer() || std::floor(real) == real;
-      if (exclusive && on_bound) bound += low ? 1 : -1;
-      if (low)
-        range.low = std::max(range.low, bound);
-      else
-        range.high = std::min(range.high, bound);
-    }
-    if (range.low > range.high)
-      return InvalidArgument(placed.pointer + ": no number of " + std::to_string(kJsonDigits) +
-                             " digits is within minimum and maximum");
-    return range;
-  }
-
-  Result<Expr> Integer(const PlacedSchema& placed) {
-    TERN_ASSIGN_OR_RETURN(const Range range, Bounds(placed, kLargestJsonInteger));
-    return json_.Integer(range.low, range.high);
-  }
-
-  /// Bounds of other numbers are whole and inclusive, or there is none.
-  Result<Expr> Number(const PlacedSchema& placed) {
-    bool bounded = false;
-    for (const char* key : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
-      if (!placed.schema.contains(key)) continue;
-      const Json& value = placed.schema[key];
-      if (!value.is_number()) return InvalidArgument(PointerTo(placed.pointer, key) + ": not a number");
-      const double real = value.get<double>();
-      if (key[0] == 'e') return Refuse(placed.pointer, key, "supported for integers alone");
-      if (std::floor(real) != real || std::abs(real) > static_cast<double>(kExactDouble)) {
-        return Refuse(placed.pointer, key,
-                      "a bound of numbers that are not integers must be whole and at most 2^53");
-      }
-      bounded = true;
-    }
-    if (!bounded) return json_.Number();
-    TERN_ASSIGN_OR_RETURN(const Range range, Bounds(placed, kExactDouble));
-    return json_.NumberBetween(range.low, range.high);
   }
 
   JsonSchemaAlgebra algebra_;
