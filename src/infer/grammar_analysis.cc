@@ -85,6 +85,8 @@ bool GrammarCompiler::IsNullable(Expr expr) const {
       return node.min == 0 || IsNullable(node.parts.front());
     case GrammarBuilder::Kind::kCall:
       return grammar_->nullable_[node.rule];
+    case GrammarBuilder::Kind::kAutomaton:
+      return node.automaton->accepts[0];
   }
   return false;
 }

@@ -78,6 +78,26 @@ void GrammarCompiler::CompileExpr(Expr expr, uint32_t from, uint32_t to) {
       return CompileRepeat(node, from, to);
     case GrammarBuilder::Kind::kCall:
       return AddEdge(from, {.kind = GrammarEdge::kCall, .target = to, .rule = node.rule});
+    case GrammarBuilder::Kind::kAutomaton:
+      return CompileAutomaton(*node.automaton, from, to);
+  }
+}
+
+/// Its states are copied; those that accept and go on lead to `to` as well. It may lead back to `from`: it is
+/// all of its rule.
+void GrammarCompiler::CompileAutomaton(const ByteAutomaton& automaton, uint32_t from, uint32_t to) {
+  std::vector<uint32_t> states(automaton.states(), from);
+  for (uint32_t state = 0; state < states.size(); ++state) {
+    const bool ends = automaton.accepts[state] && automaton.EdgesOf(state).empty();
+    if (state > 0) states[state] = ends ? to : NewState();
+    if (automaton.accepts[state] && states[state] != to) AddEmpty(states[state], to);
+  }
+  for (uint32_t state = 0; state < states.size(); ++state) {
+    for (const ByteAutomaton::Edge& edge : automaton.EdgesOf(state)) {
+      AddEdge(
+          states[state],
+          {.kind = GrammarEdge::kByte, .low = edge.low, .high = edge.high, .target = states[edge.target]});
+    }
   }
 }
 

@@ -28,6 +28,7 @@ class GrammarCompiler {
   void AddEmpty(uint32_t from, uint32_t to) { AddEdge(from, {.kind = GrammarEdge::kEmpty, .target = to}); }
   void CompileRules();
   void CompileExpr(Expr expr, uint32_t from, uint32_t to);
+  void CompileAutomaton(const ByteAutomaton& automaton, uint32_t from, uint32_t to);
   void CompileText(const std::string& text, uint32_t from, uint32_t to);
   void CompileChars(const std::vector<Utf8Sequence>& sequences, uint32_t from, uint32_t to);
   void CompileRepeat(const GrammarBuilder::Node& node, uint32_t from, uint32_t to);

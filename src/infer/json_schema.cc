@@ -232,7 +232,7 @@ class SchemaCompiler {
     };
     if ((types & kJsonObject) != 0) TERN_RETURN_IF_ERROR(add(Object(placed, depth)));
     if ((types & kJsonArray) != 0) TERN_RETURN_IF_ERROR(add(Array(placed, depth)));
-    if ((types & kJsonString) != 0) TERN_RETURN_IF_ERROR(add(JsonStringExpr(placed, &json_)));
+    if ((types & kJsonString) != 0) TERN_RETURN_IF_ERROR(add(JsonStringExpr(placed, &strings_, &json_)));
     if ((types & kJsonNumber) != 0) TERN_RETURN_IF_ERROR(add(JsonNumberExpr(placed, &json_)));
     if ((types & (kJsonNumber | kJsonInteger)) == kJsonInteger)
       TERN_RETURN_IF_ERROR(add(JsonIntegerExpr(placed, &json_)));
@@ -336,6 +336,7 @@ class SchemaCompiler {
   JsonSchemaAlgebra algebra_;
   GrammarBuilder builder_;
   JsonExpressions json_;
+  JsonStringLanguages strings_;
   GrammarBuilder::Rule root_ = 0;
   std::map<std::string, GrammarBuilder::Rule> references_;  // by pointer
   std::vector<std::string> places_;                         // pointers, for errors

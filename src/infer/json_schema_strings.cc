@@ -1,6 +1,8 @@
 #include "infer/json_schema_strings.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "infer/json_schema_formats.h"
@@ -8,11 +10,80 @@
 namespace tern {
 namespace {
 
-Status RefuseString(const std::string& pointer, std::string_view key, const std::string& why) {
-  return Unsupported(PointerTo(pointer, key) + ": " + why);
+/// A keyword's number of characters; above all that can be counted it is the greatest number.
+Result<uint32_t> LengthOf(const PlacedSchema& placed, const char* key, uint32_t absent) {
+  if (!placed.schema.contains(key)) return absent;
+  const Json& value = placed.schema[key];
+  const bool whole = value.is_number() && std::floor(value.get<double>()) == value.get<double>();
+  if (!whole || value.get<double>() < 0)
+    return InvalidArgument(PointerTo(placed.pointer, key) + ": not a count");
+  return static_cast<uint32_t>(std::min(value.get<double>(), 4294967295.0));
+}
+
+Result<std::optional<std::string>> TextOf(const PlacedSchema& placed, const char* key) {
+  if (!placed.schema.contains(key)) return std::optional<std::string>();
+  if (!placed.schema[key].is_string())
+    return InvalidArgument(PointerTo(placed.pointer, key) + ": not a text");
+  return std::optional<std::string>(placed.schema[key].get<std::string>());
 }
 
 }  // namespace
+
+Result<RegularLanguage> JsonStringLanguages::OfPattern(const std::string& pattern, const std::string& at) {
+  const auto known = patterns_.find(pattern);
+  if (known != patterns_.end()) return known->second;
+  const auto language = RegularLanguage::OfPattern(pattern, &budget_);
+  if (!language.ok()) return language.status().WithContext(at);
+  patterns_.emplace(pattern, *language);
+  return *language;
+}
+
+Result<RegularLanguage> JsonStringLanguages::OfSchema(const PlacedSchema& placed) {
+  TERN_ASSIGN_OR_RETURN(const auto pattern, TextOf(placed, "pattern"));
+  TERN_ASSIGN_OR_RETURN(const auto format, TextOf(placed, "format"));
+  TextLength length;
+  TERN_ASSIGN_OR_RETURN(length.min, LengthOf(placed, "minLength", 0));
+  TERN_ASSIGN_OR_RETURN(length.max, LengthOf(placed, "maxLength", TextLength::kUnlimited));
+  const Key key{pattern.value_or(""), format.value_or(""), length.min, length.max};
+  const auto known = combined_.find(key);
+  if (known != combined_.end()) return known->second;
+
+  RegularLanguage language = RegularLanguage::OfLength(length);
+  if (pattern) {
+    const std::string at = PointerTo(placed.pointer, "pattern");
+    TERN_ASSIGN_OR_RETURN(const RegularLanguage matching, OfPattern(*pattern, at));
+    TERN_ASSIGN_OR_RETURN(language, Both(language, matching, at));
+  }
+  if (format) {
+    const std::string at = PointerTo(placed.pointer, "format");
+    TERN_ASSIGN_OR_RETURN(const auto texts, LanguageOfFormat(*format));
+    if (texts) {
+      TERN_ASSIGN_OR_RETURN(language, Both(language, *texts, at));
+    }
+  }
+  combined_.emplace(key, language);
+  return language;
+}
+
+Result<RegularLanguage> JsonStringLanguages::Both(const RegularLanguage& a, const RegularLanguage& b,
+                                                  const std::string& at) {
+  auto both = a.Intersection(b, &budget_);
+  if (!both.ok()) return both.status().WithContext(at);
+  return both;
+}
+
+Result<GrammarBuilder::Expr> JsonStringExpr(const PlacedSchema& placed, JsonStringLanguages* languages,
+                                            JsonExpressions* json) {
+  TERN_ASSIGN_OR_RETURN(const RegularLanguage language, languages->OfSchema(placed));
+  if (language.empty()) return InvalidArgument(placed.pointer + ": no string is valid here");
+  auto string = json->StringOf(language, languages->budget());
+  if (!string.ok()) {
+    const bool pattern = placed.schema.contains("pattern");
+    const char* key = pattern ? "pattern" : placed.schema.contains("format") ? "format" : "minLength";
+    return string.status().WithContext(PointerTo(placed.pointer, key));
+  }
+  return string;
+}
 
 Result<int32_t> JsonCount(const PlacedSchema& placed, const char* key, int32_t absent) {
   if (!placed.schema.contains(key)) return absent;
@@ -23,40 +94,8 @@ Result<int32_t> JsonCount(const PlacedSchema& placed, const char* key, int32_t a
   const double count = value.get<double>();
   if (count <= GrammarLimits::kRepeats) return static_cast<int32_t>(count);
   if (std::string_view(key).starts_with("max")) return GrammarLimits::kRepeats;
-  return RefuseString(placed.pointer, key, "more than " + std::to_string(GrammarLimits::kRepeats));
-}
-
-Result<GrammarBuilder::Expr> JsonStringExpr(const PlacedSchema& placed, JsonExpressions* json) {
-  const auto& [schema, pointer] = placed;
-  const bool pattern = schema.contains("pattern");
-  const bool format = schema.contains("format");
-  if (pattern && format) return RefuseString(pointer, "format", "pattern and format cannot be combined");
-  for (const char* length : {"minLength", "maxLength"}) {
-    if ((pattern || format) && schema.contains(length)) {
-      return RefuseString(pointer, length, "a length cannot be combined with a pattern or a format");
-    }
-  }
-  for (const char* key : {"pattern", "format"}) {
-    if (schema.contains(key) && !schema[key].is_string())
-      return InvalidArgument(PointerTo(pointer, key) + ": not a text");
-  }
-  if (pattern || format) {
-    const char* key = pattern ? "pattern" : "format";
-    const std::string text = schema[key].get<std::string>();
-    const std::string expression = pattern ? text : PatternOfFormat(text);
-    if (!pattern && expression.empty()) {
-      return RefuseString(
-          pointer, key, "'" + text + "' is not among the formats that are supported: " + SupportedFormats());
-    }
-    auto string = json->StringOfPattern(expression);
-    if (!string.ok()) return string.status().WithContext(PointerTo(pointer, key));
-    return string;
-  }
-  TERN_ASSIGN_OR_RETURN(const int32_t min, JsonCount(placed, "minLength", 0));
-  TERN_ASSIGN_OR_RETURN(const int32_t max, JsonCount(placed, "maxLength", kUnlimited));
-  if (max != kUnlimited && min > max)
-    return InvalidArgument(PointerTo(pointer, "minLength") + ": more than maxLength");
-  return json->String(min, max);
+  return Unsupported(PointerTo(placed.pointer, key) + ": more than " +
+                     std::to_string(GrammarLimits::kRepeats));
 }
 
 }  // namespace tern

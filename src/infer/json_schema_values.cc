@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "infer/grammar_pattern.h"
+#include "infer/regular_automaton.h"
+#include "infer/regular_bytes.h"
 #include "text/utf8.h"
 
 namespace tern {
@@ -15,27 +16,6 @@ using Expr = GrammarBuilder::Expr;
 /// What a JSON string must escape.
 CharSet MustEscape() { return CharSet({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}}); }
 
-std::string Escape(int32_t c) {
-  switch (c) {
-    case '"':
-      return "\\\"";
-    case '\\':
-      return "\\\\";
-    case '\b':
-      return "\\b";
-    case '\f':
-      return "\\f";
-    case '\n':
-      return "\\n";
-    case '\r':
-      return "\\r";
-    case '\t':
-      return "\\t";
-    default:
-      return fmt::format("\\u{:04x}", c);
-  }
-}
-
 int64_t PowerOf10(int digits) {
   int64_t power = 1;
   for (int i = 0; i < digits; ++i) power *= 10;
@@ -43,22 +23,6 @@ int64_t PowerOf10(int digits) {
 }
 
 }  // namespace
-
-/// A character as patterns use it: each in one way, escaped where it must be.
-Expr JsonExpressions::OneOf(const CharSet& set) {
-  const bool all = set.ranges() == CharSet::All().ranges();
-  if (all && all_) return *all_;
-  std::vector<Expr> ways;
-  const CharSet plain = set.Minus(MustEscape());
-  if (!plain.empty()) ways.push_back(builder_.Chars(plain));
-  const CharSet escaped = set.Intersection(MustEscape());
-  for (const CharRange range : escaped.ranges()) {
-    for (int32_t c = range.first; c <= range.last; ++c) ways.push_back(builder_.Text(Escape(c)));
-  }
-  const Expr expr = builder_.Choice(std::move(ways));
-  if (all) all_ = expr;
-  return expr;
-}
 
 /// A character as free strings use it: also escaped where it need not be; surrogates in pairs alone.
 Expr JsonExpressions::AnyChar() {
@@ -89,11 +53,27 @@ Expr JsonExpressions::String(int32_t min, int32_t max) {
   return Rule(builder_.Sequence({quote, builder_.Repeat(AnyChar(), min, max), quote}));
 }
 
-Result<Expr> JsonExpressions::StringOfPattern(std::string_view pattern) {
-  TERN_ASSIGN_OR_RETURN(const Expr body,
-                        PatternExpr(pattern, &builder_, [this](const CharSet& set) { return OneOf(set); }));
-  const Expr quote = builder_.Text("\"");
-  return Rule(builder_.Sequence({quote, body, quote}));
+Result<Expr> JsonExpressions::StringOf(const RegularLanguage& language, RegularBudget* budget) {
+  const auto& [min, max] = language.length();
+  const RegularLanguage any = RegularLanguage::All();
+  if (language.automaton() != any.automaton()) return NameOf(language, budget);
+  constexpr uint32_t kMost = GrammarLimits::kRepeats;
+  if (min > kMost) return Unsupported("a length of more than " + std::to_string(kMost));
+  // A maximum that is too large becomes a smaller one: that asks for less.
+  const int32_t most =
+      max == TextLength::kUnlimited ? kUnlimited : static_cast<int32_t>(std::min(max, kMost));
+  return String(static_cast<int32_t>(min), most);
+}
+
+Result<Expr> JsonExpressions::NameOf(const RegularLanguage& language, RegularBudget* budget) {
+  const LanguageKey key{language.automaton(), language.length().min, language.length().max};
+  const auto known = languages_.find(key);
+  if (known != languages_.end()) return known->second;
+  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kJsonString, budget));
+  const Expr expr = builder_.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));
+  languages_.emplace(key, expr);
+  return expr;
 }
 
 Expr JsonExpressions::Digits(int32_t min, int32_t max) {

@@ -2,16 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
 #include "infer/grammar_builder.h"
+#include "infer/regular_language.h"
 
 namespace tern {
 
@@ -34,9 +38,9 @@ struct JsonObject {
 };
 struct JsonArray {
   std::vector<GrammarBuilder::Expr> first = {};  ///< the items in front
-  std::optional<GrammarBuilder::Expr> rest{};  ///< those after them
-  int32_t min = 0;                             ///< of all items; at most first.size() without `rest`
-  int32_t max = kUnlimited;                    ///< ≥ min
+  std::optional<GrammarBuilder::Expr> rest{};    ///< those after them
+  int32_t min = 0;                               ///< of all items; at most first.size() without `rest`
+  int32_t max = kUnlimited;                      ///< ≥ min
 };
 
 /// Makes expressions of a builder, which must outlive it. Values are small expressions: calls of rules where
@@ -47,8 +51,11 @@ class JsonExpressions {
   explicit JsonExpressions(GrammarBuilder* builder) : builder_(*builder) {}
 
   Expr String(int32_t min, int32_t max);  ///< counted in characters, however they are escaped
-  /// Strings of the texts that a regular expression matches.
-  Result<Expr> StringOfPattern(std::string_view pattern);
+  /// Strings of the texts of a language, which is not empty. Where it is bound by more than a length, each
+  /// text is written in one way (regular_bytes.h).
+  Result<Expr> StringOf(const RegularLanguage& language, RegularBudget* budget);
+  /// The same, each text written in one way in any case: the names of properties.
+  Result<Expr> NameOf(const RegularLanguage& language, RegularBudget* budget);
   Expr Number();
   /// All numbers from low to high that are written without exponent; |low|, |high| ≤ 2^53.
   Expr NumberBetween(int64_t low, int64_t high);
@@ -64,7 +71,6 @@ class JsonExpressions {
   Expr Rule(Expr body) { return builder_.Call(builder_.RuleOf(body, "(a value)", GrammarBuilder::kNoPlace)); }
 
  private:
-  Expr OneOf(const CharSet& set);
   Expr AnyChar();
   Expr Comma();
   Expr Member(std::string_view name, Expr value);
@@ -76,7 +82,8 @@ class JsonExpressions {
 
   GrammarBuilder& builder_;
   std::optional<GrammarBuilder::Rule> any_char_, any_value_, any_object_, any_array_;
-  std::optional<Expr> all_;
+  using LanguageKey = std::tuple<std::shared_ptr<const RegularAutomaton>, uint32_t, uint32_t>;
+  std::map<LanguageKey, Expr> languages_;
 };
 
 }  // namespace tern

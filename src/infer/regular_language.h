@@ -24,8 +24,8 @@ class RegularBudget {
   /// kExhausted once the steps are used up.
   Status Spend(size_t steps);
 
-  static constexpr size_t kSteps = size_t{1} << 25;       ///< of one schema: about a second
-  static constexpr size_t kStates = size_t{1} << 15;      ///< of one automaton
+  static constexpr size_t kSteps = size_t{1} << 25;        ///< of one schema: about a second
+  static constexpr size_t kStates = size_t{1} << 15;       ///< of one automaton
   static constexpr size_t kTransitions = size_t{1} << 21;  ///< of one automaton: states times classes
 
  private:
@@ -40,9 +40,10 @@ struct TextLength {
   bool operator==(const TextLength&) const = default;
 };
 
-/// A set of texts over Unicode scalar values: those that a minimal deterministic automaton accepts and whose length
-/// is within bounds. (Lengths stand apart as an automaton would need a state for each character.) A value; copies
-/// share the automaton. Operations that would need more than the budget has fail with kExhausted.
+/// A set of texts over Unicode scalar values: those that a minimal deterministic automaton accepts and whose
+/// length is within bounds. (Lengths stand apart as an automaton would need a state for each character.) A
+/// value; copies share the automaton. Operations that would need more than the budget has fail with
+/// kExhausted.
 class RegularLanguage {
  public:
   /// No text at all.
@@ -52,8 +53,9 @@ class RegularLanguage {
   static RegularLanguage OfLength(TextLength length);
   /// Exactly these texts, which must be UTF-8.
   static Result<RegularLanguage> OfTexts(std::span<const std::string> texts, RegularBudget* budget);
-  /// The texts in which an ECMAScript expression matches, anywhere unless ^ and $ say otherwise (regular_parse.h has
-  /// the details). kUnsupported, with the byte of the pattern, for what is not regular or not known.
+  /// The texts in which an ECMAScript expression matches, anywhere unless ^ and $ say otherwise
+  /// (regular_parse.h has the details). kUnsupported, with the byte of the pattern, for what is not regular
+  /// or not known.
   static Result<RegularLanguage> OfPattern(std::string_view pattern, RegularBudget* budget);
 
   Result<RegularLanguage> Intersection(const RegularLanguage& other, RegularBudget* budget) const;
@@ -80,10 +82,11 @@ class RegularLanguage {
   const std::shared_ptr<const RegularAutomaton>& automaton() const { return automaton_; }
   const TextLength& length() const { return length_; }
 
+  /// The automaton with the length built into it: minimal.
+  Result<RegularAutomaton> WithLength(RegularBudget* budget) const;
+
  private:
   static Result<RegularLanguage> Make(RegularAutomaton automaton, TextLength length, RegularBudget* budget);
-  /// The automaton with the length built into it.
-  Result<RegularAutomaton> WithLength(RegularBudget* budget) const;
 
   std::shared_ptr<const RegularAutomaton> automaton_;
   TextLength length_;  // only what the automaton does not already say
