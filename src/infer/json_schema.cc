@@ -233,9 +233,9 @@ class SchemaCompiler {
     if ((types & kJsonObject) != 0) TERN_RETURN_IF_ERROR(add(Object(placed, depth)));
     if ((types & kJsonArray) != 0) TERN_RETURN_IF_ERROR(add(Array(placed, depth)));
     if ((types & kJsonString) != 0) TERN_RETURN_IF_ERROR(add(JsonStringExpr(placed, &strings_, &json_)));
-    if ((types & kJsonNumber) != 0) TERN_RETURN_IF_ERROR(add(JsonNumberExpr(placed, &json_)));
+    if ((types & kJsonNumber) != 0) TERN_RETURN_IF_ERROR(add(JsonNumberExpr(placed, false, strings_.budget(), &json_)));
     if ((types & (kJsonNumber | kJsonInteger)) == kJsonInteger)
-      TERN_RETURN_IF_ERROR(add(JsonIntegerExpr(placed, &json_)));
+      TERN_RETURN_IF_ERROR(add(JsonNumberExpr(placed, true, strings_.budget(), &json_)));
     if ((types & kJsonBoolean) != 0) ways.insert(ways.end(), {builder_.Text("true"), builder_.Text("false")});
     if ((types & kJsonNull) != 0) ways.push_back(builder_.Text("null"));
     return ways.size() > 1 ? json_.Rule(builder_.Choice(std::move(ways))) : ways.front();

@@ -1,76 +1,67 @@
 #include "infer/json_schema_numbers.h"
 
-#include <algorithm>
-#include <cmath>
 #include <string>
 
 namespace tern {
 namespace {
 
-constexpr int64_t kExactDouble = int64_t{1} << 53;
-
-Status RefuseNumber(const std::string& pointer, std::string_view key, const std::string& why) {
-  return Unsupported(PointerTo(pointer, key) + ": " + why);
+/// The number that a keyword has.
+Result<Decimal> KeywordDecimal(const PlacedSchema& placed, const char* key) {
+  const auto value = JsonDecimal(placed.schema[key]);
+  if (!value.ok()) return value.status().WithContext(PointerTo(placed.pointer, key));
+  return *value;
 }
 
-/// The whole numbers within a schema's bounds; `limit` where it has none.
-struct Range {
-  int64_t low, high;
-};
-Result<Range> Bounds(const PlacedSchema& placed, int64_t limit) {
-  Range range{-limit, limit};
-  for (const char* key : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
-    if (!placed.schema.contains(key)) continue;
-    const Json& value = placed.schema[key];
-    if (!value.is_number()) return InvalidArgument(PointerTo(placed.pointer, key) + ": not a number");
-    const bool low =
-        std::string_view(key).find("Min") != std::string_view::npos || key == std::string_view("minimum");
-    const bool exclusive = key[0] == 'e';
-    const double real = std::clamp(value.get<double>(), -2e18, 2e18);
-    int64_t bound =
-        value.is_number_unsigned()
-            ? static_cast<int64_t>(std::min<uint64_t>(value.get<uint64_t>(), 2000000000000000000u))
-        : value.is_number_integer()
-            ? std::clamp<int64_t>(value.get<int64_t>(), -2000000000000000000, 2000000000000000000)
-            : static_cast<int64_t>(low ? std::ceil(real) : std::floor(real));
-    const bool on_bound = value.is_number_integer() || std::floor(real) == real;
-    if (exclusive && on_bound) bound += low ? 1 : -1;
-    if (low)
-      range.low = std::max(range.low, bound);
-    else
-      range.high = std::min(range.high, bound);
-  }
-  if (range.low > range.high)
-    return InvalidArgument(placed.pointer + ": no number of " + std::to_string(kJsonDigits) +
-                           " digits is within minimum and maximum");
-  return range;
+/// Draft 4: a boolean says whether the bound beside it is outside.
+bool IsExclusive(const PlacedSchema& placed, const char* key) {
+  return placed.schema.contains(key) && placed.schema[key] == Json(true);
 }
 
 }  // namespace
 
-Result<GrammarBuilder::Expr> JsonIntegerExpr(const PlacedSchema& placed, JsonExpressions* json) {
-  TERN_ASSIGN_OR_RETURN(const Range range, Bounds(placed, kLargestJsonInteger));
-  return json->Integer(range.low, range.high);
+Result<Decimal> JsonDecimal(const Json& number) {
+  if (!number.is_number()) return InvalidArgument("not a number");
+  return Decimal::Parse(number.dump());
 }
 
-/// Bounds of other numbers are whole and inclusive, or there is none.
-Result<GrammarBuilder::Expr> JsonNumberExpr(const PlacedSchema& placed, JsonExpressions* json) {
-  bool bounded = false;
-  for (const char* key : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
-    if (!placed.schema.contains(key)) continue;
-    const Json& value = placed.schema[key];
-    if (!value.is_number()) return InvalidArgument(PointerTo(placed.pointer, key) + ": not a number");
-    const double real = value.get<double>();
-    if (key[0] == 'e') return RefuseNumber(placed.pointer, key, "supported for integers alone");
-    if (std::floor(real) != real || std::abs(real) > static_cast<double>(kExactDouble)) {
-      return RefuseNumber(placed.pointer, key,
-                          "a bound of numbers that are not integers must be whole and at most 2^53");
-    }
-    bounded = true;
+Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole) {
+  NumberRule rule{.whole = whole};
+  const Json& schema = placed.schema;
+  if (schema.contains("minimum")) {
+    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "minimum"));
+    rule.AtLeast({value, IsExclusive(placed, "exclusiveMinimum")});
   }
-  if (!bounded) return json->Number();
-  TERN_ASSIGN_OR_RETURN(const Range range, Bounds(placed, kExactDouble));
-  return json->NumberBetween(range.low, range.high);
+  if (schema.contains("maximum")) {
+    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "maximum"));
+    rule.AtMost({value, IsExclusive(placed, "exclusiveMaximum")});
+  }
+  if (schema.contains("exclusiveMinimum") && !schema["exclusiveMinimum"].is_boolean()) {
+    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "exclusiveMinimum"));
+    rule.AtLeast({value, true});
+  }
+  if (schema.contains("exclusiveMaximum") && !schema["exclusiveMaximum"].is_boolean()) {
+    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "exclusiveMaximum"));
+    rule.AtMost({value, true});
+  }
+  if (schema.contains("multipleOf")) {
+    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "multipleOf"));
+    if (value.zero() || value.negative())
+      return InvalidArgument(PointerTo(placed.pointer, "multipleOf") + ": not above zero");
+    rule.multiples.push_back(value);
+  }
+  return rule;
+}
+
+Result<GrammarBuilder::Expr> JsonNumberExpr(const PlacedSchema& placed, bool whole, RegularBudget* budget,
+                                            JsonExpressions* json) {
+  TERN_ASSIGN_OR_RETURN(const NumberRule rule, JsonNumberRule(placed, whole));
+  if (rule == NumberRule()) return json->Number();
+  const auto texts = NumberTexts(rule, budget);
+  if (!texts.ok()) return texts.status().WithContext(placed.pointer);
+  if (texts->empty()) return InvalidArgument(placed.pointer + ": no number is valid here");
+  auto expr = json->PlainOf(*texts, budget);
+  if (!expr.ok()) return expr.status().WithContext(placed.pointer);
+  return expr;
 }
 
 }  // namespace tern

@@ -4,12 +4,21 @@
 #include "base/status.h"
 #include "infer/json_schema_merge.h"
 #include "infer/json_schema_values.h"
+#include "infer/regular_numbers.h"
 
 namespace tern {
 
-/// The numbers that a schema allows.
-Result<GrammarBuilder::Expr> JsonNumberExpr(const PlacedSchema& placed, JsonExpressions* json);
-/// The whole numbers that a schema allows.
-Result<GrammarBuilder::Expr> JsonIntegerExpr(const PlacedSchema& placed, JsonExpressions* json);
+/// A number's exact decimal value: of one that is no whole number of 64 bits, the shortest that is read as
+/// the same double.
+Result<Decimal> JsonDecimal(const Json& number);
+
+/// What minimum, maximum, exclusiveMinimum and exclusiveMaximum (numbers, or draft 4's booleans) and
+/// multipleOf say; all other keywords are ignored.
+Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole);
+
+/// The numbers that a schema allows, only the whole ones if `whole`: JsonExpressions::PlainOf of NumberTexts
+/// of its JsonNumberRule. InvalidArgument when there are none.
+Result<GrammarBuilder::Expr> JsonNumberExpr(const PlacedSchema& placed, bool whole, RegularBudget* budget,
+                                            JsonExpressions* json);
 
 }  // namespace tern

@@ -6,6 +6,7 @@
 
 #include "infer/regular_automaton.h"
 #include "infer/regular_bytes.h"
+#include "infer/regular_numbers.h"
 #include "text/utf8.h"
 
 namespace tern {
@@ -15,12 +16,6 @@ using Expr = GrammarBuilder::Expr;
 
 /// What a JSON string must escape.
 CharSet MustEscape() { return CharSet({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}}); }
-
-int64_t PowerOf10(int digits) {
-  int64_t power = 1;
-  for (int i = 0; i < digits; ++i) power *= 10;
-  return power;
-}
 
 }  // namespace
 
@@ -76,92 +71,25 @@ Result<Expr> JsonExpressions::NameOf(const RegularLanguage& language, RegularBud
   return expr;
 }
 
-Expr JsonExpressions::Digits(int32_t min, int32_t max) {
-  const Expr digit = builder_.Chars(CharSet({{'0', '9'}}));
-  return max == 0 ? builder_.Empty() : builder_.Repeat(digit, min, max);
+Result<Expr> JsonExpressions::PlainOf(const RegularLanguage& language, RegularBudget* budget) {
+  const LanguageKey key{language.automaton(), language.length().min, language.length().max};
+  const auto known = plain_languages_.find(key);
+  if (known != plain_languages_.end()) return known->second;
+  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kPlain, budget));
+  const Expr expr = builder_.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));
+  plain_languages_.emplace(key, expr);
+  return expr;
 }
 
-/// Exponents have two digits at most: with the digits in front everything fits a double.
 Expr JsonExpressions::Number() {
-  const Expr first = builder_.Chars(CharSet({{'1', '9'}}));
-  const Expr whole =
-      builder_.Choice({builder_.Text("0"), builder_.Sequence({first, Digits(0, kJsonDigits - 1)})});
-  const Expr fraction = builder_.Sequence({builder_.Text("."), Digits(1, kJsonDigits - 1)});
-  const Expr sign = builder_.Chars(CharSet({{'+', '+'}, {'-', '-'}}));
-  const Expr exponent = builder_.Sequence(
-      {builder_.Chars(CharSet({{'e', 'e'}, {'E', 'E'}})), builder_.Optional(sign), Digits(1, 2)});
-  return Rule(builder_.Sequence({builder_.Optional(builder_.Text("-")), whole, builder_.Optional(fraction),
-                                 builder_.Optional(exponent)}));
-}
-
-/// Below the bound's whole part any fraction will do; at the bound itself zeros alone.
-Expr JsonExpressions::NumberBetween(int64_t low, int64_t high) {
-  const Expr fraction = builder_.Sequence({builder_.Text("."), Digits(1, kJsonDigits - 1)});
-  const Expr zeros =
-      builder_.Sequence({builder_.Text("."), builder_.Repeat(builder_.Text("0"), 1, kJsonDigits - 1)});
-  const auto magnitude = [&](int64_t from, int64_t to) {
-    std::vector<Expr> ways = {
-        builder_.Sequence({builder_.Text(std::to_string(to)), builder_.Optional(zeros)})};
-    if (from < to) ways.push_back(builder_.Sequence({Magnitude(from, to - 1), builder_.Optional(fraction)}));
-    return builder_.Choice(std::move(ways));
-  };
-  std::vector<Expr> ways;
-  if (high >= 0) ways.push_back(magnitude(std::max<int64_t>(low, 0), high));
-  if (low < 0)
-    ways.push_back(builder_.Sequence({builder_.Text("-"), magnitude(std::max<int64_t>(-high, 0), -low)}));
-  return Rule(builder_.Choice(std::move(ways)));
-}
-
-Expr JsonExpressions::Integer(int64_t low, int64_t high) {
-  std::vector<Expr> ways;
-  if (high >= 0) ways.push_back(Magnitude(std::max<int64_t>(low, 0), high));
-  if (low < 0)
-    ways.push_back(builder_.Sequence({builder_.Text("-"), Magnitude(std::max<int64_t>(-high, 1), -low)}));
-  return Rule(builder_.Choice(std::move(ways)));
-}
-
-/// 0 ≤ low ≤ high, by the number of digits; no leading zeros.
-Expr JsonExpressions::Magnitude(int64_t low, int64_t high) {
-  std::vector<Expr> ways;
-  if (low == 0) {
-    ways.push_back(builder_.Text("0"));
-    low = 1;
-  }
-  for (int digits = 1; digits <= kJsonDigits; ++digits) {
-    const int64_t from = std::max(low, PowerOf10(digits - 1));
-    const int64_t to = std::min(high, PowerOf10(digits) - 1);
-    if (from <= to) ways.push_back(SameLength(std::to_string(from), std::to_string(to)));
-  }
-  return builder_.Choice(std::move(ways));
-}
-
-/// Digit strings of one length from low to high: the first digit either is a bound's, which goes on to bind
-/// the rest, or lies between them and frees it.
-Expr JsonExpressions::SameLength(std::string_view low, std::string_view high) {
-  const auto length = static_cast<int32_t>(low.size());
-  const auto all = [](std::string_view digits, char digit) {
-    return digits.find_first_not_of(digit) == std::string_view::npos;
-  };
-  if (all(low, '0') && all(high, '9')) return Digits(length, length);
-  const auto digits = [this](char from, char to) { return builder_.Chars(CharSet({{from, to}})); };
-  const std::string_view low_rest = low.substr(1), high_rest = high.substr(1);
-  if (low[0] == high[0]) {
-    return builder_.Sequence({digits(low[0], low[0]), SameLength(low_rest, high_rest)});
-  }
-  char from = low[0], to = high[0];
-  std::vector<Expr> ways;
-  if (!all(low_rest, '0')) {
-    ways.push_back(
-        builder_.Sequence({digits(from, from), SameLength(low_rest, std::string(low_rest.size(), '9'))}));
-    ++from;
-  }
-  if (!all(high_rest, '9')) {
-    ways.push_back(
-        builder_.Sequence({digits(to, to), SameLength(std::string(high_rest.size(), '0'), high_rest)}));
-    --to;
-  }
-  if (from <= to) ways.push_back(builder_.Sequence({digits(from, to), Digits(length - 1, length - 1)}));
-  return builder_.Choice(std::move(ways));
+  static const std::shared_ptr<const ByteAutomaton> kAll = [] {
+    RegularBudget budget;
+    const auto texts = NumberTexts({}, &budget);  // a few hundred states: far within the budget
+    return std::make_shared<const ByteAutomaton>(
+        *BytesOf(*texts->automaton(), TextSpelling::kPlain, &budget));
+  }();
+  return builder_.Automaton(kAll);
 }
 
 Expr JsonExpressions::OptionalSpace() { return builder_.Optional(builder_.Text(" ")); }

@@ -23,9 +23,6 @@ using Json = nlohmann::ordered_json;
 
 /// A bound that is not there.
 inline constexpr int32_t kUnlimited = GrammarBuilder::kUnbounded;
-/// Whole numbers have at most so many digits: they fit 64 bits, and a model cannot write digits for ever.
-inline constexpr int32_t kJsonDigits = 18;
-inline constexpr int64_t kLargestJsonInteger = 999'999'999'999'999'999;
 
 struct JsonProperty {
   std::string name;
@@ -56,11 +53,9 @@ class JsonExpressions {
   Result<Expr> StringOf(const RegularLanguage& language, RegularBudget* budget);
   /// The same, each text written in one way in any case: the names of properties.
   Result<Expr> NameOf(const RegularLanguage& language, RegularBudget* budget);
-  Expr Number();
-  /// All numbers from low to high that are written without exponent; |low|, |high| ≤ 2^53.
-  Expr NumberBetween(int64_t low, int64_t high);
-  /// All whole numbers from low to high, ± kLargestJsonInteger at most.
-  Expr Integer(int64_t low, int64_t high);
+  /// Texts of a language, which is not empty, without quotes and escapes.
+  Result<Expr> PlainOf(const RegularLanguage& language, RegularBudget* budget);
+  Expr Number();  ///< any: NumberTexts of a rule that says nothing
   Expr Literal(const Json& value);
   Expr Object(const JsonObject& object);
   Expr Array(const JsonArray& array);
@@ -76,14 +71,11 @@ class JsonExpressions {
   Expr Member(std::string_view name, Expr value);
   Expr OtherName(const std::vector<JsonProperty>& properties);
   Expr NameExcept(const std::set<std::vector<int32_t>>& names, size_t depth);
-  Expr Digits(int32_t min, int32_t max);
-  Expr Magnitude(int64_t low, int64_t high);
-  Expr SameLength(std::string_view low, std::string_view high);
 
   GrammarBuilder& builder_;
   std::optional<GrammarBuilder::Rule> any_char_, any_value_, any_object_, any_array_;
   using LanguageKey = std::tuple<std::shared_ptr<const RegularAutomaton>, uint32_t, uint32_t>;
-  std::map<LanguageKey, Expr> languages_;
+  std::map<LanguageKey, Expr> languages_, plain_languages_;
 };
 
 }  // namespace tern

@@ -110,6 +110,10 @@ Result<RegularLanguage> RegularLanguage::OfPattern(std::string_view pattern, Reg
   return Make(std::move(automaton), {}, budget);
 }
 
+Result<RegularLanguage> RegularLanguage::OfAutomaton(RegularAutomaton automaton, RegularBudget* budget) {
+  return Make(std::move(automaton), {}, budget);
+}
+
 Result<RegularAutomaton> RegularLanguage::WithLength(RegularBudget* budget) const {
   if (!automaton_) return RegularAutomaton();
   if (length_ == TextLength{}) return *automaton_;

@@ -58,6 +58,9 @@ class RegularLanguage {
   /// or not known.
   static Result<RegularLanguage> OfPattern(std::string_view pattern, RegularBudget* budget);
 
+  /// What a minimal automaton accepts.
+  static Result<RegularLanguage> OfAutomaton(RegularAutomaton automaton, RegularBudget* budget);
+
   Result<RegularLanguage> Intersection(const RegularLanguage& other, RegularBudget* budget) const;
   Result<RegularLanguage> Union(const RegularLanguage& other, RegularBudget* budget) const;
   Result<RegularLanguage> Complement(RegularBudget* budget) const;
