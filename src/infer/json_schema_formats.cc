@@ -22,13 +22,14 @@ std::string Date() {
       "2[0-8]))|" +
       leap + "-02-29");
 }
-/// A leap second is the last one of a day in UTC; written in UTC alone.
+/// T and Z are capital: many programs read no others. A leap second is the last one of a day in UTC; written
+/// in UTC alone.
 std::string Time() {
   const std::string fraction = "(?:\\.\\d+)?";
   return Group("(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d" + fraction +
-               "(?:[Zz]|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)|23:59:60" + fraction + "(?:[Zz]|[+-]00:00)");
+               "(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)|23:59:60" + fraction + "(?:Z|[+-]00:00)");
 }
-std::string DateTime() { return Date() + "[Tt]" + Time(); }
+std::string DateTime() { return Date() + "T" + Time(); }
 
 /// RFC 3339, appendix A: the units in order, each at most once, none left out between two.
 std::string Duration() {

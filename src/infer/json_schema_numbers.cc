@@ -1,6 +1,9 @@
 #include "infer/json_schema_numbers.h"
 
+#include <cmath>
+#include <limits>
 #include <string>
+#include <tuple>
 
 namespace tern {
 namespace {
@@ -17,6 +20,20 @@ bool IsExclusive(const PlacedSchema& placed, const char* key) {
   return placed.schema.contains(key) && placed.schema[key] == Json(true);
 }
 
+/// A bound that is outside. Programs read numbers as doubles: a text of many digits that is less than the
+/// bound may be read as the bound itself. So of numbers that need not be whole the next double is the bound,
+/// inside.
+Result<NumberRule::Bound> ExclusiveBound(const PlacedSchema& placed, const char* key, bool whole,
+                                         double toward) {
+  NumberRule::Bound bound;
+  bound.exclusive = true;
+  TERN_ASSIGN_OR_RETURN(bound.value, KeywordDecimal(placed, key));
+  const double next = std::nextafter(placed.schema[key].get<double>(), toward);
+  if (whole || bound.value.zero() || !std::isfinite(next)) return bound;
+  TERN_ASSIGN_OR_RETURN(const Decimal inside, JsonDecimal(Json(next)));
+  return NumberRule::Bound{inside};
+}
+
 }  // namespace
 
 Result<Decimal> JsonDecimal(const Json& number) {
@@ -27,21 +44,24 @@ Result<Decimal> JsonDecimal(const Json& number) {
 Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole) {
   NumberRule rule{.whole = whole};
   const Json& schema = placed.schema;
-  if (schema.contains("minimum")) {
-    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "minimum"));
-    rule.AtLeast({value, IsExclusive(placed, "exclusiveMinimum")});
-  }
-  if (schema.contains("maximum")) {
-    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "maximum"));
-    rule.AtMost({value, IsExclusive(placed, "exclusiveMaximum")});
-  }
-  if (schema.contains("exclusiveMinimum") && !schema["exclusiveMinimum"].is_boolean()) {
-    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "exclusiveMinimum"));
-    rule.AtLeast({value, true});
-  }
-  if (schema.contains("exclusiveMaximum") && !schema["exclusiveMaximum"].is_boolean()) {
-    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "exclusiveMaximum"));
-    rule.AtMost({value, true});
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const auto& [key, exclusive_key, toward] : {std::tuple("minimum", "exclusiveMinimum", kInfinity),
+                                                   std::tuple("maximum", "exclusiveMaximum", -kInfinity)}) {
+    const auto narrow = [&rule, lower = toward > 0](const NumberRule::Bound& bound) {
+      if (lower) return rule.AtLeast(bound);
+      rule.AtMost(bound);
+    };
+    if (schema.contains(key) && IsExclusive(placed, exclusive_key)) {
+      TERN_ASSIGN_OR_RETURN(const auto bound, ExclusiveBound(placed, key, whole, toward));
+      narrow(bound);
+    } else if (schema.contains(key)) {
+      TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, key));
+      narrow({value});
+    }
+    if (schema.contains(exclusive_key) && !schema[exclusive_key].is_boolean()) {
+      TERN_ASSIGN_OR_RETURN(const auto bound, ExclusiveBound(placed, exclusive_key, whole, toward));
+      narrow(bound);
+    }
   }
   if (schema.contains("multipleOf")) {
     TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "multipleOf"));

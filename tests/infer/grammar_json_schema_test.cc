@@ -152,9 +152,10 @@ TEST(GrammarJsonSchema, LeavesOutNoIntegerBetweenItsBounds) {
   }
   const auto wide =
       SchemaOf(R"({"type": "integer", "minimum": -9223372036854775808, "maximum": 18446744073709551615})");
-  EXPECT_TRUE(Accepts(wide, "999999999999999999"));
-  EXPECT_TRUE(Accepts(wide, "-999999999999999999"));
-  EXPECT_FALSE(Accepts(wide, "1000000000000000000")) << "18 digits are the most";
+  EXPECT_TRUE(Accepts(wide, "18446744073709551615"));
+  EXPECT_FALSE(Accepts(wide, "18446744073709551616"));
+  EXPECT_TRUE(Accepts(wide, "-9223372036854775808"));
+  EXPECT_FALSE(Accepts(wide, "-9223372036854775809"));
 }
 
 struct Row {
@@ -177,10 +178,16 @@ TEST(GrammarJsonSchema, MeansWhatItsKeywordsSay) {
        {R"("")", R"("abc")", R"("\ud83d")", R"("\ude00\ud83d")", "\"a\n\"", "\"\xC3\""}},
       {R"({"type": "number"})",
        {"0", "-0.5", "1e10", "12.25E-3", "-7"},
-       {"01", "1.", ".5", "1e", "1e100", "+1", "--1", "NaN"}},
+       {"01", "1.", ".5", "1e", "1e308", "+1", "--1", "NaN"}},
       {R"({"type": "number", "minimum": -1, "maximum": 2})",
        {"-1", "-1.0", "-0.99", "0", "1.999", "2", "2.00"},
-       {"-1.01", "2.01", "3", "1e0"}},
+       {"-1.01", "2.01", "3", "1e1", "0.1e1"}},
+      {R"({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5})",
+       {"0.1", "0.49999999999999994", "1e-7"},
+       {"0", "0.5", "-0.1", "0.4999999999999999999"}},  // the last is read as 0.5
+      {R"({"type": "number", "minimum": 0.1, "maximum": 10, "exclusiveMaximum": true})",
+       {"0.1", "9.9", "1.5e-1"},
+       {"10", "0.09", "1e1"}},
       {R"({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "items": {"const": 3}})",
        {"[]", "[1]", "[1, 2]", "[1,2,3,3]", "[ 1 ]"},
        {"[2]", "[1,3]", "[1,2,4]", "[1,]", "[,1]"}},
@@ -222,18 +229,14 @@ TEST(GrammarJsonSchema, RefusesWhatItCannotPromise) {
       {R"({"type": "array", "uniqueItems": true})", "#/uniqueItems: "},
       {R"({"type": "integer", "multipleOf": 3})", "#/multipleOf: "},
       {R"({"if": {}, "then": {}})", "#/if: "},
-      {R"({"type": "string", "format": "uri"})", "#/format: 'uri' is not among"},
-      {R"({"type": "string", "format": "date", "maxLength": 3})", "#/maxLength: "},
-      {R"({"type": "string", "pattern": "(?=a)b"})", "#/pattern: pattern '(?=a)b', byte 3: look-around"},
+      {R"({"type": "string", "format": "date", "maxLength": 3})", "#: no string"},
+      {R"({"type": "string", "pattern": "(?<=a)b"})", "#/pattern: pattern '(?<=a)b', byte 3: look-behind"},
       {R"({"type": "string", "pattern": "a\\1"})", "#/pattern: "},
-      {R"({"type": "string", "pattern": "(^a|b)c"})", "#/pattern: "},
       {R"-({"type": "string", "pattern": "a)"})-", "#/pattern: "},
       {R"({"type": "string", "pattern": "a{2,1}"})", "#/pattern: "},
-      {R"({"type": "string", "pattern": "\\bword"})", "#/pattern: "},
-      {R"({"type": "number", "exclusiveMinimum": 0})", "#/exclusiveMinimum: "},
-      {R"({"type": "number", "maximum": 0.5})", "#/maximum: "},
+      {R"({"type": "number", "maximum": "5"})", "#/maximum: not a number"},
       {R"({"type": "integer", "minimum": 5, "maximum": 4})", "#: no number"},
-      {R"({"type": "integer", "minimum": 1e30})", "#: no number"},
+      {R"({"type": "number", "exclusiveMinimum": 5, "maximum": 5})", "#: no number"},
       {R"({"type": "strin"})", "#/type: not a type"},
       {R"({"type": []})", "#/type: an empty list"},
       {R"({"type": 5})", "#/type: not a type"},
@@ -255,7 +258,7 @@ TEST(GrammarJsonSchema, RefusesWhatItCannotPromise) {
       {R"({"type": "array", "minItems": 3, "maxItems": 2})", "#/minItems: "},
       {R"({"type": "array", "minItems": 100000})", "#/minItems: "},
       {R"({"type": "string", "minLength": -1})", "#/minLength: not a count"},
-      {R"({"type": "string", "minLength": 2, "maxLength": 1})", "#/minLength: more than maxLength"},
+      {R"({"type": "string", "minLength": 2, "maxLength": 1})", "#: no string"},
       {R"({"properties": {"a": {}}, "required": ["b"], "additionalProperties": false})", "#/required: 'b'"},
       {R"({"properties": {"a": false}, "required": ["a"]})", "#/properties/a: nothing is valid"},
       {R"({"properties": []})", "#/properties: "},
