@@ -123,8 +123,39 @@ std::string UriTemplate() {
 std::string JsonPointer() { return "(?:/(?:[^/~]|~[01])*)*"; }
 std::string RelativeJsonPointer() { return "(?:0|[1-9]\\d*)(?:#|" + JsonPointer() + ")"; }
 
+/// The ends of a range in order: both digits, or letters of one case.
+std::string RangeEnds() {
+  std::string all;
+  for (const std::string_view row :
+       {"0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"}) {
+    for (const char first : row)
+      all += fmt::format("{}{}-[{}-{}]", all.empty() ? "" : "|", first, first, row.back());
+  }
+  return Group(all);
+}
+/// {m}, {m,} and {m,n} in order: n has more digits than m, or m is one digit and n not less.
+std::string RegexCounts() {
+  std::string all = R"(\d{1,3},?|\d,[1-9]\d{1,2}|[1-9]\d,[1-9]\d{2})";
+  for (char least = '0'; least <= '9'; ++least) all += fmt::format("|{},[{}-9]", least, least);
+  return R"(\{)" + Group(all) + R"(\})";
+}
+/// Expressions that all programs understand alike: without back references, names, flags and assertions
+/// beyond ^, $ and \b, and with groups in groups up to three times.
+std::string Regex() {
+  const std::string escape = R"(\\[dDwWsSnrtfv.*+?()[\]{}|^$/\\])";
+  const std::string member = Group(RangeEnds() + "|" + escape + R"(|\\-|[^[\]\\^&~\-\n\r\u2028\u2029])");
+  const std::string one = Group(R"([^\\^$.*+?()[\]{}|\n\r\u2028\u2029]|\.|)" + escape + R"(|\[\^?)" + member +
+                                R"((?:)" + member + R"()*-?\])");
+  const std::string repetition = "(?:(?:[*+?]|" + RegexCounts() + ")\\?{0,1})?";
+  std::string part = one + repetition + R"(|[\^$|]|\\b)";
+  constexpr int kGroups = 3;
+  for (int i = 0; i < kGroups; ++i)
+    part = one + repetition + R"(|[\^$|]|\\b|\((?:\?:)?)" + Group(part) + R"(*\))" + repetition;
+  return Group(part) + "*";
+}
+
 using FormatPattern = std::pair<std::string_view, std::string (*)()>;
-constexpr std::array<FormatPattern, 18> kFormats = {
+constexpr std::array<FormatPattern, 19> kFormats = {
     {{"date", Date},
      {"time", Time},
      {"date-time", DateTime},
@@ -141,6 +172,7 @@ constexpr std::array<FormatPattern, 18> kFormats = {
      {"iri-reference", [] { return UriParts(true).reference; }},
      {"uri-template", UriTemplate},
      {"uuid", Uuid},
+     {"regex", Regex},
      {"json-pointer", JsonPointer},
      {"relative-json-pointer", RelativeJsonPointer}}};
 
@@ -148,7 +180,7 @@ constexpr std::array<FormatPattern, 18> kFormats = {
 
 Result<std::optional<RegularLanguage>> LanguageOfFormat(std::string_view format) {
   static std::mutex mutex;
-  static std::map<std::string_view, RegularLanguage> compiled;  // NOLINT: never destroyed matters to nobody
+  static std::map<std::string_view, RegularLanguage> compiled;  // by name
   for (const auto& [name, pattern] : kFormats) {
     if (name != format) continue;
     const std::lock_guard lock(mutex);

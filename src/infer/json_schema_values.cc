@@ -48,22 +48,49 @@ Expr JsonExpressions::String(int32_t min, int32_t max) {
   return Rule(builder_.Sequence({quote, builder_.Repeat(AnyChar(), min, max), quote}));
 }
 
-Result<Expr> JsonExpressions::StringOf(const RegularLanguage& language, RegularBudget* budget) {
-  const auto& [min, max] = language.length();
-  const RegularLanguage any = RegularLanguage::All();
-  if (language.automaton() != any.automaton()) return NameOf(language, budget);
+/// A character of the set, escaped in one way where it must be.
+Expr JsonExpressions::CharOf(const CharSet& set) {
+  std::vector<Expr> ways;
+  const CharSet escaped = set.Intersection(MustEscape()), plain = set.Minus(escaped);
+  if (!plain.empty()) ways.push_back(builder_.Chars(plain));
+  std::vector<std::string> escapes;
+  for (const CharRange range : escaped.ranges()) {
+    for (int32_t c = range.first; c <= range.last; ++c) escapes.push_back(JsonEscape(c));
+  }
+  if (!escapes.empty()) ways.push_back(builder_.OneOf(std::move(escapes)));
+  return Rule(builder_.Choice(std::move(ways)));
+}
+
+/// A longer repetition of one character is counted by the matcher; unrolled, each count would be a state.
+Result<Expr> JsonExpressions::CountedOf(Expr character, TextLength length) {
   constexpr uint32_t kMost = GrammarLimits::kRepeats;
-  if (min > kMost) return Unsupported("a length of more than " + std::to_string(kMost));
+  if (length.min > kMost) return Unsupported("a length of more than " + std::to_string(kMost));
   // A maximum that is too large becomes a smaller one: that asks for less.
   const int32_t most =
-      max == TextLength::kUnlimited ? kUnlimited : static_cast<int32_t>(std::min(max, kMost));
-  return String(static_cast<int32_t>(min), most);
+      length.max == TextLength::kUnlimited ? kUnlimited : static_cast<int32_t>(std::min(length.max, kMost));
+  const Expr quote = builder_.Text("\"");
+  const Expr all = builder_.Repeat(character, static_cast<int32_t>(length.min), most);
+  return Rule(builder_.Sequence({quote, all, quote}));
+}
+
+Result<Expr> JsonExpressions::StringOf(const RegularLanguage& language, RegularBudget* budget) {
+  if (language.automaton() != RegularLanguage::All().automaton()) return NameOf(language, budget);
+  return CountedOf(AnyChar(), language.length());
 }
 
 Result<Expr> JsonExpressions::NameOf(const RegularLanguage& language, RegularBudget* budget) {
   const LanguageKey key{language.automaton(), language.length().min, language.length().max};
   const auto known = languages_.find(key);
   if (known != languages_.end()) return known->second;
+  constexpr uint32_t kUnrolled = 64;
+  const TextLength length = language.length();
+  const uint32_t counts = length.max == TextLength::kUnlimited ? length.min : length.max;
+  const auto set = language.OnlySet();
+  if (set && counts > kUnrolled) {
+    TERN_ASSIGN_OR_RETURN(const Expr expr, CountedOf(CharOf(*set), length));
+    languages_.emplace(key, expr);
+    return expr;
+  }
   TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
   TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kJsonString, budget));
   const Expr expr = builder_.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));

@@ -67,6 +67,8 @@ class JsonExpressions {
 
  private:
   Expr AnyChar();
+  Expr CharOf(const CharSet& set);
+  Result<Expr> CountedOf(Expr character, TextLength length);
   Expr Comma();
   Expr Member(std::string_view name, Expr value);
   Expr OtherName(const std::vector<JsonProperty>& properties);

@@ -27,6 +27,44 @@ const std::shared_ptr<const RegularAutomaton>& Everything() {
 
 bool IsEverything(const RegularAutomaton& automaton) { return automaton == *Everything(); }
 
+/// One state, over and over: any number of the characters of a set.
+bool IsRepetition(const RegularAutomaton& automaton) {
+  return automaton.states() == 1 && automaton.accepts[0];
+}
+
+RegularAutomaton RepetitionOf(const CharSet& set) {
+  RegularAutomaton automaton;
+  automaton.classes = CharClasses::OfSets({&set, 1});
+  automaton.next.assign(automaton.classes.count(), kNowhere);
+  for (const uint32_t c : automaton.classes.ClassesOf(set)) automaton.next[c] = 0;
+  automaton.accepts = {true};
+  return automaton;
+}
+
+/// The bounds of a language that says of its characters only that they are of one set, and how many they are.
+std::optional<TextLength> LengthsOfOneSet(const RegularAutomaton& automaton, uint32_t* char_class) {
+  std::optional<uint32_t> used;
+  for (size_t i = 0; i < automaton.next.size(); ++i) {
+    const auto c = static_cast<uint32_t>(i % automaton.classes.count());
+    if (automaton.next[i] == kNowhere) continue;
+    if (used.value_or(c) != c) return std::nullopt;
+    used = c;
+  }
+  if (!used) return std::nullopt;
+  *char_class = *used;
+  // A chain, in the order of the states: minimal automata are numbered so.
+  TextLength length;
+  const auto states = static_cast<uint32_t>(automaton.states());
+  while (!automaton.accepts[length.min]) ++length.min;
+  for (uint32_t state = length.min; state < states; ++state) {
+    if (!automaton.accepts[state]) return std::nullopt;
+  }
+  const uint32_t last = automaton.Next(states - 1, *used);
+  if (last != kNowhere && last != states - 1) return std::nullopt;
+  length.max = last == kNowhere ? states - 1 : TextLength::kUnlimited;
+  return length;
+}
+
 TextLength Both(TextLength a, TextLength b) { return {std::max(a.min, b.min), std::min(a.max, b.max)}; }
 
 }  // namespace
@@ -51,6 +89,11 @@ Result<RegularLanguage> RegularLanguage::Make(RegularAutomaton automaton, TextLe
   TERN_ASSIGN_OR_RETURN(const bool any, AcceptsLength(automaton, length, budget));
   if (!any) return None();
   RegularLanguage language;
+  uint32_t char_class = 0;
+  if (const auto lengths = LengthsOfOneSet(automaton, &char_class)) {
+    length = Both(length, *lengths);
+    if (!IsRepetition(automaton)) automaton = RepetitionOf(automaton.classes.SetOf(char_class));
+  }
   const TextLength own = RemainingLengths(automaton)[0];
   if (length.min <= own.min) length.min = 0;
   if (own.max != TextLength::kUnlimited && length.max >= own.max) length.max = TextLength::kUnlimited;
@@ -104,8 +147,33 @@ Result<RegularLanguage> RegularLanguage::OfTexts(std::span<const std::string> te
   return Make(std::move(minimal), {}, budget);
 }
 
+namespace {
+
+/// ^[set]{min,max}$: counted, not unrolled.
+struct RepeatedSet {
+  uint32_t set;
+  TextLength length;
+};
+std::optional<RepeatedSet> CountedSet(const RegularTree& tree) {
+  using Kind = RegularTree::Kind;
+  const RegularTree::Node& root = tree.nodes[tree.root];
+  if (root.kind != Kind::kSequence || root.children.size() != 3) return std::nullopt;
+  const auto part = [&](size_t i) -> const RegularTree::Node& { return tree.nodes[root.children[i]]; };
+  const bool whole =
+      part(0).kind == Kind::kStart && part(1).kind == Kind::kRepeat && part(2).kind == Kind::kEnd;
+  if (!whole || tree.nodes[part(1).children[0]].kind != Kind::kSet) return std::nullopt;
+  static_assert(RegularTree::kUnbounded == TextLength::kUnlimited);
+  return RepeatedSet{tree.nodes[part(1).children[0]].set, {part(1).min, part(1).max}};
+}
+
+}  // namespace
+
 Result<RegularLanguage> RegularLanguage::OfPattern(std::string_view pattern, RegularBudget* budget) {
   TERN_ASSIGN_OR_RETURN(const RegularTree tree, ParseRegular(pattern));
+  if (const auto repeated = CountedSet(tree)) {
+    if (tree.sets[repeated->set].empty()) return repeated->length.min == 0 ? OfTexts({{""}}, budget) : None();
+    return Make(RepetitionOf(tree.sets[repeated->set]), repeated->length, budget);
+  }
   TERN_ASSIGN_OR_RETURN(RegularAutomaton automaton, AutomatonOf(tree, budget));
   return Make(std::move(automaton), {}, budget);
 }
@@ -167,6 +235,17 @@ Result<RegularLanguage> RegularLanguage::Concatenation(const RegularLanguage& ot
   TERN_ASSIGN_OR_RETURN(const RegularAutomaton others, other.WithLength(budget));
   TERN_ASSIGN_OR_RETURN(RegularAutomaton both, Concatenated(mine, others, budget));
   return Make(std::move(both), {}, budget);
+}
+
+std::optional<CharSet> RegularLanguage::OnlySet() const {
+  if (!automaton_ || !IsRepetition(*automaton_)) return std::nullopt;
+  std::vector<CharRange> ranges;
+  for (uint32_t c = 0; c < automaton_->classes.count(); ++c) {
+    if (automaton_->Next(0, c) == kNowhere) continue;
+    const CharSet set = automaton_->classes.SetOf(c);
+    ranges.insert(ranges.end(), set.ranges().begin(), set.ranges().end());
+  }
+  return CharSet(std::move(ranges));
 }
 
 bool RegularLanguage::all() const {

@@ -73,6 +73,8 @@ class RegularLanguage {
   bool empty() const { return !automaton_; }
   /// Whether every text is in it.
   bool all() const;
+  /// Where it is all texts of characters of one set whose length is within bounds: the set.
+  std::optional<CharSet> OnlySet() const;
   /// Whether this UTF-8 text is in it; false for what is not UTF-8.
   bool Contains(std::string_view text) const;
   Result<bool> Includes(const RegularLanguage& other, RegularBudget* budget) const;

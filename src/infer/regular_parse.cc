@@ -45,6 +45,10 @@ class RegularReader {
 
   Result<RegularTree> Read() {
     if (!IsUtf8(text_)) return Error("not valid UTF-8");
+    if (Is("(?i)") || Is("(?s)") || Is("(?is)") || Is("(?si)")) {
+      at_ += 2;
+      TERN_RETURN_IF_ERROR(ReadFlags(")"));
+    }
     TERN_ASSIGN_OR_RETURN(tree_.root, ReadChoice(0));
     if (at_ < text_.size()) return Error("unexpected " + Found());
     return std::move(tree_);
@@ -126,17 +130,20 @@ class RegularReader {
   }
 
   Result<uint32_t> ReadAtom(int32_t depth) {
-    if (Take(".")) return AddSet(RegularLineEnds().Complement());
+    if (Take(".")) return AddSet(dot_all_ ? CharSet::All() : RegularLineEnds().Complement());
     if (Take("[")) return ReadClass();
     if (Take("(")) {
+      const bool ignore_case = ignore_case_, dot_all = dot_all_;  // a group's flags end with it
       if (Take("?")) TERN_RETURN_IF_ERROR(ReadGroupKind());
       TERN_ASSIGN_OR_RETURN(const uint32_t group, ReadChoice(depth + 1));
       if (!Take(")")) return Error("expected ), found " + Found());
+      ignore_case_ = ignore_case;
+      dot_all_ = dot_all;
       return group;
     }
     if (IsQuantifier()) return Error(Found() + " has nothing before it to repeat");
     TERN_ASSIGN_OR_RETURN(const CharSet set, ReadChar(/*in_class=*/false));
-    return AddSet(set);
+    return AddSet(ignore_case_ ? WithOtherCases(set) : set);
   }
 
   /// After "(?": ?: and names mean nothing here.
@@ -149,7 +156,25 @@ class RegularReader {
       at_ = end + 1;
       return OkStatus();
     }
-    return Error("flags and other kinds of groups are not supported");
+    const bool flags = Is("-") || (at_ < text_.size() && text_[at_] >= 'a' && text_[at_] <= 'z');
+    if (flags) return ReadFlags(":");
+    return Error("this kind of group is not supported");
+  }
+
+  /// Flags to set, "-" and flags to clear, `end`.
+  Status ReadFlags(std::string_view end) {
+    for (bool set = true; !Take(end);) {
+      if (Take("i")) {
+        ignore_case_ = set;
+      } else if (Take("s")) {
+        dot_all_ = set;
+      } else if (set && Take("-")) {
+        set = false;
+      } else {
+        return Error("the flag " + Found() + " is not supported");
+      }
+    }
+    return OkStatus();
   }
 
   /// A character or a class like \d.
@@ -291,7 +316,8 @@ class RegularReader {
         add(last);
       }
     }
-    const CharSet set(std::move(ranges));
+    CharSet set(std::move(ranges));
+    if (ignore_case_) set = WithOtherCases(set);
     return AddSet(negated ? set.Complement() : set);
   }
 
@@ -350,6 +376,7 @@ class RegularReader {
 
   std::string_view text_;
   size_t at_ = 0;
+  bool ignore_case_ = false, dot_all_ = false;  // flags where we are
   RegularTree tree_;
   std::map<std::vector<std::pair<int32_t, int32_t>>, uint32_t> sets_;  // by ranges
 };

@@ -38,8 +38,9 @@ struct RegularTree {
 /// Reads ECMAScript's expressions with Unicode characters as units: alternatives, groups (named ones too),
 /// greedy and lazy repetitions, classes, \d \w \s \b and their opposites (\d and \w are ASCII), \p{…} with a
 /// general category, \n \r \t \f \v \0 \cX \xHH \uHHHH \u{H…}, ^ and $ anywhere (the ends of the whole text),
-/// look-ahead. Braces and closing brackets that are not part of anything stand for themselves. kUnsupported,
-/// with the byte of the pattern, for the rest: back references, look-behind, flags.
+/// look-ahead, the flags i and s of a group, (?i:…), and before the whole, (?i)…. Braces and closing brackets
+/// that are not part of anything stand for themselves. kUnsupported, with the byte of the pattern, for the rest:
+/// back references, look-behind, other flags.
 Result<RegularTree> ParseRegular(std::string_view pattern);
 
 }  // namespace tern

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <map>
 #include <vector>
 
 namespace tern {
@@ -67,7 +68,31 @@ CategoryRanges FindCategories() {
   return ranges;
 }
 
+/// The characters that have others of the same upper case: groups of them by the upper case.
+std::map<int32_t, std::vector<int32_t>> FindCases() {
+  std::map<int32_t, std::vector<int32_t>> cases;
+  for (int32_t c = 0; c <= 0x10FFFF; ++c) {
+    const int32_t upper = utf8proc_toupper(c);
+    constexpr int32_t kAscii = 0x80;
+    if (upper == c || (c >= kAscii && upper < kAscii)) continue;
+    auto& group = cases[upper];
+    if (group.empty()) group.push_back(upper);
+    group.push_back(c);
+  }
+  return cases;
+}
+
 }  // namespace
+
+CharSet WithOtherCases(const CharSet& set) {
+  static const auto kCases = FindCases();
+  std::vector<CharRange> ranges = set.ranges();
+  for (const auto& [upper, group] : kCases) {
+    if (std::none_of(group.begin(), group.end(), [&](int32_t c) { return set.Contains(c); })) continue;
+    for (const int32_t c : group) ranges.push_back({c, c});
+  }
+  return CharSet(std::move(ranges));
+}
 
 std::optional<CharSet> GeneralCategory(std::string_view name) {
   static const CategoryRanges kRanges = FindCategories();
