@@ -72,16 +72,4 @@ Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole) {
   return rule;
 }
 
-Result<GrammarBuilder::Expr> JsonNumberExpr(const PlacedSchema& placed, bool whole, RegularBudget* budget,
-                                            JsonExpressions* json) {
-  TERN_ASSIGN_OR_RETURN(const NumberRule rule, JsonNumberRule(placed, whole));
-  if (rule == NumberRule()) return json->Number();
-  const auto texts = NumberTexts(rule, budget);
-  if (!texts.ok()) return texts.status().WithContext(placed.pointer);
-  if (texts->empty()) return InvalidArgument(placed.pointer + ": no number is valid here");
-  auto expr = json->PlainOf(*texts, budget);
-  if (!expr.ok()) return expr.status().WithContext(placed.pointer);
-  return expr;
-}
-
 }  // namespace tern

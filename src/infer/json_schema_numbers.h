@@ -16,9 +16,4 @@ Result<Decimal> JsonDecimal(const Json& number);
 /// multipleOf say; all other keywords are ignored.
 Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole);
 
-/// The numbers that a schema allows, only the whole ones if `whole`: JsonExpressions::PlainOf of NumberTexts
-/// of its JsonNumberRule. InvalidArgument when there are none.
-Result<GrammarBuilder::Expr> JsonNumberExpr(const PlacedSchema& placed, bool whole, RegularBudget* budget,
-                                            JsonExpressions* json);
-
 }  // namespace tern

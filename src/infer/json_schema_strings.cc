@@ -72,30 +72,4 @@ Result<RegularLanguage> JsonStringLanguages::Both(const RegularLanguage& a, cons
   return both;
 }
 
-Result<GrammarBuilder::Expr> JsonStringExpr(const PlacedSchema& placed, JsonStringLanguages* languages,
-                                            JsonExpressions* json) {
-  TERN_ASSIGN_OR_RETURN(const RegularLanguage language, languages->OfSchema(placed));
-  if (language.empty()) return InvalidArgument(placed.pointer + ": no string is valid here");
-  auto string = json->StringOf(language, languages->budget());
-  if (!string.ok()) {
-    const bool pattern = placed.schema.contains("pattern");
-    const char* key = pattern ? "pattern" : placed.schema.contains("format") ? "format" : "minLength";
-    return string.status().WithContext(PointerTo(placed.pointer, key));
-  }
-  return string;
-}
-
-Result<int32_t> JsonCount(const PlacedSchema& placed, const char* key, int32_t absent) {
-  if (!placed.schema.contains(key)) return absent;
-  const Json& value = placed.schema[key];
-  const bool whole = value.is_number() && std::floor(value.get<double>()) == value.get<double>();
-  if (!whole || value.get<double>() < 0)
-    return InvalidArgument(PointerTo(placed.pointer, key) + ": not a count");
-  const double count = value.get<double>();
-  if (count <= GrammarLimits::kRepeats) return static_cast<int32_t>(count);
-  if (std::string_view(key).starts_with("max")) return GrammarLimits::kRepeats;
-  return Unsupported(PointerTo(placed.pointer, key) + ": more than " +
-                     std::to_string(GrammarLimits::kRepeats));
-}
-
 }  // namespace tern

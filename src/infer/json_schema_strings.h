@@ -35,13 +35,4 @@ class JsonStringLanguages {
   std::map<std::string, RegularLanguage> patterns_;
 };
 
-/// The strings that a schema allows, with their quotes: JsonExpressions::StringOf of
-/// JsonStringLanguages::OfSchema. InvalidArgument when there are none.
-Result<GrammarBuilder::Expr> JsonStringExpr(const PlacedSchema& placed, JsonStringLanguages* languages,
-                                            JsonExpressions* json);
-
-/// The value of a keyword that counts (minLength, maxItems …), `absent` where the schema does not have it.
-/// One too large to be a maximum is the largest there is: that asks for less.
-Result<int32_t> JsonCount(const PlacedSchema& placed, const char* key, int32_t absent);
-
 }  // namespace tern

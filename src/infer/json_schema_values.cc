@@ -122,12 +122,14 @@ Expr JsonExpressions::Number() {
 Expr JsonExpressions::OptionalSpace() { return builder_.Optional(builder_.Text(" ")); }
 Expr JsonExpressions::Comma() { return builder_.Sequence({builder_.Text(","), OptionalSpace()}); }
 
+Expr JsonExpressions::CloseArray() { return builder_.Sequence({OptionalSpace(), builder_.Text("]")}); }
+
 Expr JsonExpressions::Literal(const Json& value) {
   if (value.is_object()) {
     JsonObject object;
     for (const auto& [name, member] : value.items())
       object.properties.push_back({name, Literal(member), true});
-    return Object(object);
+    return *Object(object);
   }
   if (value.is_array()) {
     JsonArray array;
@@ -142,49 +144,66 @@ Expr JsonExpressions::Member(std::string_view name, Expr value) {
   return builder_.Sequence({builder_.Text(Json(name).dump()), builder_.Text(":"), OptionalSpace(), value});
 }
 
-/// A chain of two rules for each property: what may come from there on when nothing was written yet, and when
-/// something was. The closing brace is the chain's last link, so that an object takes no stack beyond its
-/// values'.
-Expr JsonExpressions::Object(const JsonObject& object) {
+/// What may come after `count` properties when none of the listed ones is left.
+std::optional<Expr> JsonExpressions::Others(const JsonObject& object, int32_t count) {
   const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("}")});
-  Expr first = close;
-  Expr after = close;
-  if (object.additional) {
-    const Expr other = Rule(builder_.Sequence(
-        {OtherName(object.properties), builder_.Text(":"), OptionalSpace(), *object.additional}));
-    after = Rule(builder_.Sequence(
-        {builder_.Repeat(builder_.Sequence({Comma(), other}), 0, GrammarBuilder::kUnbounded), close}));
-    first = Rule(builder_.Choice({builder_.Sequence({other, after}), close}));
-  }
-  for (auto property = object.properties.rbegin(); property != object.properties.rend(); ++property) {
-    const Expr member = Member(property->name, property->value);
-    std::vector<Expr> now = {builder_.Sequence({member, after})};
-    std::vector<Expr> later = {builder_.Sequence({Comma(), member, after})};
-    if (!property->required) {
-      now.push_back(first);
-      later.push_back(after);
-    }
-    first = Rule(builder_.Choice(std::move(now)));
-    after = Rule(builder_.Choice(std::move(later)));
-  }
-  return Rule(builder_.Sequence({builder_.Text("{"), OptionalSpace(), first}));
+  const bool enough = count >= object.min, full = object.max != kUnlimited && count >= object.max;
+  if (object.others.empty() || full) return enough ? std::optional(close) : std::nullopt;
+  if (count + 1 < object.min) return std::nullopt;
+  std::vector<Expr> members;
+  for (const JsonOther& other : object.others)
+    members.push_back(builder_.Sequence({other.name, builder_.Text(":"), OptionalSpace(), other.value}));
+  const Expr member = Rule(builder_.Choice(std::move(members)));
+  const Expr more = builder_.Sequence({Comma(), member});
+  const int32_t most = object.max == kUnlimited ? kUnlimited : object.max - count;
+  if (count > 0) return Rule(builder_.Sequence({builder_.Repeat(more, enough ? 0 : 1, most), close}));
+  const Expr some = builder_.Sequence({member, builder_.Repeat(more, 0, most == kUnlimited ? most : most - 1), close});
+  return Rule(enough ? builder_.Choice({some, close}) : some);
 }
 
-/// A name that is none of the properties'; written without escapes, so that there is one way to write each.
-Expr JsonExpressions::OtherName(const std::vector<JsonProperty>& properties) {
-  std::set<std::vector<int32_t>> names;
-  for (const JsonProperty& property : properties) {
+/// A chain of rules for each property: what may come from there on when so many were written, counted up to the
+/// number that makes a difference. The closing brace is the last link of the chain, so that an object takes no
+/// stack beyond its values'.
+std::optional<Expr> JsonExpressions::Object(const JsonObject& object) {
+  const int32_t counted = std::max({1, object.min, object.max});
+  std::vector<std::optional<Expr>> next;  // by count
+  for (int32_t count = 0; count <= counted; ++count) next.push_back(Others(object, count));
+  for (auto property = object.properties.rbegin(); property != object.properties.rend(); ++property) {
+    const Expr member = Member(property->name, property->value);
+    const Expr later = builder_.Sequence({Comma(), member});
+    std::vector<std::optional<Expr>> now(next.size());
+    for (int32_t count = 0; count <= counted; ++count) {
+      std::vector<Expr> ways;
+      const auto at = static_cast<size_t>(count);
+      const auto& after = next[static_cast<size_t>(std::min(count + 1, counted))];
+      if (after && (object.max == kUnlimited || count < object.max))
+        ways.push_back(builder_.Sequence({count == 0 ? member : later, *after}));
+      if (!property->required && next[at]) ways.push_back(*next[at]);
+      if (!ways.empty()) now[at] = Rule(builder_.Choice(std::move(ways)));
+    }
+    next = std::move(now);
+  }
+  if (!next.front()) return std::nullopt;
+  return Rule(builder_.Sequence({builder_.Text("{"), OptionalSpace(), *next.front()}));
+}
+
+Expr JsonExpressions::OtherName(const std::set<std::string>& names) {
+  const auto known = other_names_.find(names);
+  if (known != other_names_.end()) return known->second;
+  std::set<std::vector<int32_t>> plain;
+  for (const std::string& text : names) {
     std::vector<int32_t> name;
-    for (size_t at = 0; at < property.name.size();) {
-      const Utf8Char c = DecodeUtf8(property.name, at);
+    for (size_t at = 0; at < text.size();) {
+      const Utf8Char c = DecodeUtf8(text, at);
       name.push_back(c.codepoint);
       at += c.length;
     }
     const CharSet escaped = MustEscape();
-    if (std::none_of(name.begin(), name.end(), [&](int32_t c) { return escaped.Contains(c); }))
-      names.insert(name);
+    if (std::none_of(name.begin(), name.end(), [&](int32_t c) { return escaped.Contains(c); })) plain.insert(name);
   }
-  return Rule(builder_.Sequence({builder_.Text("\""), NameExcept(names, 0)}));
+  const Expr name = Rule(builder_.Sequence({builder_.Text("\""), NameExcept(plain, 0)}));
+  other_names_.emplace(names, name);
+  return name;
 }
 
 /// The rest of a name and its closing quote, when its first `depth` characters are those of all of `names`:
@@ -215,7 +234,7 @@ Expr JsonExpressions::NameExcept(const std::set<std::vector<int32_t>>& names, si
 }
 
 Expr JsonExpressions::Array(const JsonArray& array) {
-  const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("]")});
+  const Expr close = CloseArray();
   const auto count = static_cast<int32_t>(array.first.size());
   const bool limited = array.max != kUnlimited;
   // The items beyond the first ones, when something was written and when nothing was.
@@ -253,7 +272,7 @@ Expr JsonExpressions::AnyValue() {
 Expr JsonExpressions::AnyObject() {
   if (any_object_) return builder_.Call(*any_object_);
   any_object_ = builder_.NewRule("(any object)", GrammarBuilder::kNoPlace);
-  builder_.Define(*any_object_, Object({{}, AnyValue()}));
+  builder_.Define(*any_object_, *Object({.others = {{OtherName({}), AnyValue()}}}));
   return builder_.Call(*any_object_);
 }
 

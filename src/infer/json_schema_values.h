@@ -29,9 +29,14 @@ struct JsonProperty {
   GrammarBuilder::Expr value;
   bool required;
 };
+/// Properties whose names are not listed.
+struct JsonOther {
+  GrammarBuilder::Expr name, value;
+};
 struct JsonObject {
-  std::vector<JsonProperty> properties;              ///< in the order in which they come
-  std::optional<GrammarBuilder::Expr> additional{};  ///< the values of properties with other names
+  std::vector<JsonProperty> properties = {};  ///< in the order in which they come
+  std::vector<JsonOther> others = {};         ///< after them, in any order
+  int32_t min = 0, max = kUnlimited;          ///< of all properties
 };
 struct JsonArray {
   std::vector<GrammarBuilder::Expr> first = {};  ///< the items in front
@@ -57,27 +62,32 @@ class JsonExpressions {
   Result<Expr> PlainOf(const RegularLanguage& language, RegularBudget* budget);
   Expr Number();  ///< any: NumberTexts of a rule that says nothing
   Expr Literal(const Json& value);
-  Expr Object(const JsonObject& object);
+  /// Nothing when `min` cannot be reached. Other names may repeat, so that only one of them counts for `min`.
+  std::optional<Expr> Object(const JsonObject& object);
+  /// A name that is none of these; written without escapes, so that there is one way to write each.
+  Expr OtherName(const std::set<std::string>& names);
   Expr Array(const JsonArray& array);
   Expr AnyValue();
   Expr AnyObject();
   Expr AnyArray();
   Expr OptionalSpace();
+  Expr Comma();
+  Expr CloseArray();
   Expr Rule(Expr body) { return builder_.Call(builder_.RuleOf(body, "(a value)", GrammarBuilder::kNoPlace)); }
 
  private:
   Expr AnyChar();
   Expr CharOf(const CharSet& set);
   Result<Expr> CountedOf(Expr character, TextLength length);
-  Expr Comma();
+  std::optional<Expr> Others(const JsonObject& object, int32_t count);
   Expr Member(std::string_view name, Expr value);
-  Expr OtherName(const std::vector<JsonProperty>& properties);
   Expr NameExcept(const std::set<std::vector<int32_t>>& names, size_t depth);
 
   GrammarBuilder& builder_;
   std::optional<GrammarBuilder::Rule> any_char_, any_value_, any_object_, any_array_;
   using LanguageKey = std::tuple<std::shared_ptr<const RegularAutomaton>, uint32_t, uint32_t>;
   std::map<LanguageKey, Expr> languages_, plain_languages_;
+  std::map<std::set<std::string>, Expr> other_names_;
 };
 
 }  // namespace tern
