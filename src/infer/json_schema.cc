@@ -14,21 +14,31 @@ namespace {
 using Expr = GrammarBuilder::Expr;
 
 constexpr size_t kSchemaBytes = size_t{1} << 22;
+constexpr size_t kNameComparisons = 50'000'000;  // an object of 10,000 members: less than a second
 
-/// Before anything walks the document by recursion.
-bool TooDeep(std::string_view text) {
-  int32_t depth = 0;
+/// Bounds what reading the document will cost, before anything walks it by recursion. The names of an object are
+/// compared with each other.
+Status CheckSize(std::string_view text) {
+  if (text.size() > kSchemaBytes) {
+    return Exhausted("the schema has " + std::to_string(text.size()) + " bytes, more than " +
+                     std::to_string(kSchemaBytes));
+  }
+  std::vector<size_t> members;  // by nesting
+  size_t comparisons = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (in_string && c == '\\') ++i;
     if (c == '"') in_string = !in_string;
     if (in_string) continue;
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    if (depth > GrammarLimits::kNesting) return true;
+    if (c == '{' || c == '[') members.push_back(0);
+    if (c == ':' && !members.empty()) comparisons += ++members.back();
+    if ((c == '}' || c == ']') && !members.empty()) members.pop_back();
+    if (members.size() > static_cast<size_t>(GrammarLimits::kNesting))
+      return InvalidArgument("the schema is nested too deep");
+    if (comparisons > kNameComparisons) return Exhausted("the schema has objects with too many members");
   }
-  return false;
+  return OkStatus();
 }
 
 }  // namespace
@@ -42,11 +52,7 @@ Result<std::shared_ptr<const Grammar>> JsonObjectGrammar() {
 }
 
 Result<std::shared_ptr<const Grammar>> JsonSchemaGrammar(std::string_view schema) {
-  if (schema.size() > kSchemaBytes) {
-    return Exhausted("the schema has " + std::to_string(schema.size()) + " bytes, more than " +
-                     std::to_string(kSchemaBytes));
-  }
-  if (TooDeep(schema)) return InvalidArgument("the schema is nested too deep");
+  TERN_RETURN_IF_ERROR(CheckSize(schema));
   try {
     const Json root = Json::parse(schema);
     const SchemaDocument document(root);

@@ -105,9 +105,8 @@ SchemaDocument::SchemaDocument(const Json& root) : root_(root) {
   targets_.emplace("", &root);
   if (root.is_object() && root.contains("$schema") && root["$schema"].is_string()) {
     const auto& draft = root["$schema"].get_ref<const std::string&>();
-    reference_stands_alone_ = std::any_of(std::begin({3, 4, 6, 7}), std::end({3, 4, 6, 7}), [&](int number) {
-      return draft.find("draft-0" + std::to_string(number)) != std::string::npos;
-    });
+    for (const char* old : {"draft-03", "draft-04", "draft-06", "draft-07"})
+      reference_stands_alone_ |= draft.find(old) != std::string::npos;
   }
   Walk(root, Members::kOfSchema, {nullptr, {}, 0, 0});
 }

@@ -99,6 +99,8 @@ inline bool IsValidNumber(const SchemaJson& schema, const SchemaJson& value) {
   if (bound("exclusiveMinimum") && value <= schema["exclusiveMinimum"]) return false;
   if (bound("exclusiveMaximum") && value >= schema["exclusiveMaximum"]) return false;
   if (!bound("multipleOf")) return true;
+  if (value.is_number_integer() && schema["multipleOf"].is_number_integer())
+    return value.get<int64_t>() % schema["multipleOf"].get<int64_t>() == 0;
   const double ratio = value.get<double>() / schema["multipleOf"].get<double>();
   return std::abs(ratio - std::round(ratio)) < 1e-9 * std::max(1.0, std::abs(ratio));
 }
