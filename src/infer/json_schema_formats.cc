@@ -155,7 +155,7 @@ std::string Regex() {
 }
 
 using FormatPattern = std::pair<std::string_view, std::string (*)()>;
-constexpr std::array<FormatPattern, 18> kFormats = {
+constexpr std::array<FormatPattern, 19> kFormats = {
     {{"date", Date},
      {"time", Time},
      {"date-time", DateTime},
