@@ -126,6 +126,7 @@ struct NumberState {
   int8_t low = 0, high = 0;
   int8_t mantissa_low = 0, mantissa_high = 0;  // the same for the digits alone, whatever the exponent
   uint32_t digits = 0;                         // read in this phase; no more than matter
+  uint32_t all_digits = 0;                     // if they are limited
   NumberDivisor::State division = {};
   // In an exponent: from and to are the values that are wanted, without its sign.
   int32_t from = 0, to = 0, exponent = 0;
@@ -149,7 +150,8 @@ struct NumberStateHash {
         uint64_t{state.division.never} << 63);
     add(static_cast<uint64_t>(state.from) << 32 ^ static_cast<uint64_t>(state.to) << 10 ^
         static_cast<uint64_t>(state.exponent));
-    add(static_cast<uint64_t>(state.minus_from) << 32 ^ static_cast<uint64_t>(state.minus_to));
+    add(uint64_t{state.all_digits} << 48 ^ static_cast<uint64_t>(state.minus_from) << 32 ^
+        static_cast<uint64_t>(state.minus_to));
     return hash;
   }
 };
@@ -267,6 +269,12 @@ class NumberReader {
     return CompareChars(c, read <= digits.size() ? digits[read - 1] : '0');
   }
 
+  /// False when there would be too many.
+  bool CountDigit(NumberState* state) const {
+    if (reading_.all_digits == NumberReading::kUnlimited) return true;
+    return ++state->all_digits <= reading_.all_digits;
+  }
+
   std::optional<NumberState> AfterMinus(NumberState state) const {
     if (state.phase == NumberPhase::kExponent) return AfterExponentSign(state, true);
     if (state.phase != NumberPhase::kStart) return std::nullopt;
@@ -279,6 +287,8 @@ class NumberReader {
     const MagnitudeRange& range = RangeFor(state);
     if (range.empty || state.digits >= reading_.whole_digits) return std::nullopt;
     ++state.digits;
+    const bool zero = state.phase != NumberPhase::kWhole && c == '0';
+    if (!zero && !CountDigit(&state)) return std::nullopt;
     const auto compare = [&](const std::optional<NumberEdge>& edge, int8_t* compared) {
       if (!edge) return;
       const bool longer = state.digits > edge->whole.size();  // no 0 in front
@@ -294,7 +304,7 @@ class NumberReader {
       state.mantissa_low = state.mantissa_high = 0;
     }
     if (reading_.whole_digits == NumberReading::kUnlimited) state.digits = std::min(state.digits, whole_cap_);
-    state.phase = state.phase != NumberPhase::kWhole && c == '0' ? NumberPhase::kZero : NumberPhase::kWhole;
+    state.phase = zero ? NumberPhase::kZero : NumberPhase::kWhole;
     if (divisor_) state.division = divisor_->AfterWhole(state.division, static_cast<uint32_t>(c - '0'));
     return state;
   }
@@ -316,7 +326,7 @@ class NumberReader {
   }
 
   std::optional<NumberState> AfterFractionDigit(NumberState state, char c) const {
-    if (state.digits >= reading_.fraction_digits) return std::nullopt;
+    if (state.digits >= reading_.fraction_digits || !CountDigit(&state)) return std::nullopt;
     ++state.digits;
     state.phase = NumberPhase::kFraction;
     const MagnitudeRange& range = RangeFor(state);

@@ -27,6 +27,7 @@ struct NumberReading {
   };
   Exponents exponents = Exponents::kNone;  ///< others than kNone: there must be no divisor
   uint32_t whole_digits = kUnlimited, fraction_digits = kUnlimited;
+  uint32_t all_digits = kUnlimited;  ///< before and after the point, but for a single 0 before it
 };
 
 /// Minimal.

@@ -34,6 +34,10 @@ NumberReading TextsOf(const NumberRule& rule) {
     reading.whole_digits = static_cast<uint32_t>(whole_digits);
     reading.fraction_digits = static_cast<uint32_t>(fraction_digits);
   }
+  // Of two numbers of up to 15 digits a program that reads doubles takes none for the other.
+  constexpr uint32_t kExactDigits = 15;
+  const bool leaves_out = !rule.not_multiples.empty() || !rule.excluded.empty();
+  if (leaves_out && !rule.whole && rule.multiples.empty()) reading.all_digits = kExactDigits;
   const bool bounded = rule.low || rule.high || !rule.excluded.empty();
   const bool divided = rule.whole || !rule.multiples.empty() || !rule.not_multiples.empty();
   reading.exponents = divided   ? NumberReading::Exponents::kNone

@@ -32,7 +32,9 @@ struct NumberRule {
 /// exact decimal value, and fits a double. In turn every number of the set that has a text as described here
 /// has it in the language:
 /// - Up to kNumberDigits digits before the decimal point (more where a bound has more) and as many after it.
-///   Where a divisor is no power of ten, whatever their number.
+///   Where a divisor is no power of ten, whatever their number. Where something is left out of numbers that
+///   need not be whole, 15 digits in all: what is left out is not written with a tail that a double does not
+///   hold.
 /// - Whole numbers (`whole`) are written without a point, an exponent and as 0, not -0.
 /// - An exponent may stand where no multiple is asked for. After one digit that is not 0 (with or without a
 ///   fraction) it is from -307 to 307; without bounds and exclusions it may follow all digits, up to ± 99.

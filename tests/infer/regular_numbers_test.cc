@@ -290,6 +290,16 @@ TEST(RegularNumbersTest, DigitsAndExponentsHaveLimits) {
   EXPECT_FALSE(above.Contains("9" + std::string(29, '9')));
 }
 
+TEST(RegularNumbersTest, WhatIsLeftOutIsNotWrittenWithATailThatADoubleDoesNotHold) {
+  const RegularLanguage fractions = LanguageOf({"", "", false, {}, {"1"}});
+  EXPECT_TRUE(fractions.Contains("0.123456789012345"));
+  EXPECT_TRUE(fractions.Contains("12345.6789012345"));
+  EXPECT_FALSE(fractions.Contains("2310335513912129200.1228"));  // read as a whole number
+  const RegularLanguage others = LanguageOf({"", "", false, {}, {}, {"0.5"}});
+  EXPECT_TRUE(others.Contains("0.500000000000001"));
+  EXPECT_FALSE(others.Contains("0.50000000000000000001"));  // read as 0.5
+}
+
 TEST(RegularNumbersTest, DivisorsThatNeedTooManyStatesAreRefusedByName) {
   for (const char* divisor : {"1234567890123", "999999937"}) {
     RegularBudget budget;
