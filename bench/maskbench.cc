@@ -1,6 +1,6 @@
-// maskbench FOLDER --vocabulary FILE: how many schemas of the public MaskBench data are compiled and enforced, and what
-// that costs. docs/grammar.md says what is counted. The folder holds JSON files with "schema" and "tests"; each test has
-// an instance ("data") and says whether it is valid.
+// maskbench FOLDER --vocabulary FILE: how many schemas of the public MaskBench data are compiled and
+// enforced, and what that costs. docs/grammar.md says what is counted. The folder holds JSON files with
+// "schema" and "tests"; each test has an instance ("data") and says whether it is valid.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -140,8 +140,8 @@ class Bench {
   }
 
  private:
-  /// A valid instance must be read to a complete text; an invalid one must be refused at some token. (An invalid
-  /// instance whose text could still go on, as 5 to 50, counts as accepted, as in the public runner.)
+  /// A valid instance must be read to a complete text; an invalid one must be refused at some token. (An
+  /// invalid instance whose text could still go on, as 5 to 50, counts as accepted, as in the public runner.)
   void RunTest(const BenchJson& test, InstanceWalk* walk, SchemaResult* result) const {
     std::string text;
     AppendJson(test["data"], &text);
@@ -273,8 +273,11 @@ Status RunAll(const Options& options) {
 
 int main(int argc, char** argv) {
   tern::Options options;
-  CLI::App app("Counts the schemas of the public MaskBench data that are enforced, and measures their masks.");
-  app.add_option("folder", options.folder, "MaskBench's data folder")->required()->check(CLI::ExistingDirectory);
+  CLI::App app(
+      "Counts the schemas of the public MaskBench data that are enforced, and measures their masks.");
+  app.add_option("folder", options.folder, "MaskBench's data folder")
+      ->required()
+      ->check(CLI::ExistingDirectory);
   app.add_option("--vocabulary", options.vocabulary, "World vocabulary file")->required();
   app.add_option("--filter", options.filter, "only files whose name contains this");
   app.add_option("--part", options.part, "I/N: only every N-th file, from the I-th");

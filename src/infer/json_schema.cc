@@ -16,9 +16,9 @@ using Expr = GrammarBuilder::Expr;
 constexpr size_t kSchemaBytes = size_t{1} << 22;
 constexpr size_t kNameComparisons = 50'000'000;  // an object of 10,000 members: less than a second
 
-/// Bounds what reading the document will cost, before anything walks it by recursion. The names of an object are
-/// compared with each other.
-Status CheckSize(std::string_view text) {
+/// Bounds what reading the document will cost, before anything walks it by recursion. The names of an object
+/// are compared with each other.
+Status CheckText(std::string_view text) {
   if (text.size() > kSchemaBytes) {
     return Exhausted("the schema has " + std::to_string(text.size()) + " bytes, more than " +
                      std::to_string(kSchemaBytes));
@@ -52,7 +52,7 @@ Result<std::shared_ptr<const Grammar>> JsonObjectGrammar() {
 }
 
 Result<std::shared_ptr<const Grammar>> JsonSchemaGrammar(std::string_view schema) {
-  TERN_RETURN_IF_ERROR(CheckSize(schema));
+  TERN_RETURN_IF_ERROR(CheckText(schema));
   try {
     const Json root = Json::parse(schema);
     const SchemaDocument document(root);

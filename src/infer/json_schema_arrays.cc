@@ -40,7 +40,8 @@ Result<SchemaCompiler::Way> SchemaCompiler::Array(const SchemaBranch& branch, in
 Result<SchemaCompiler::Way> SchemaCompiler::ArrayWith(const SchemaBranch& branch, const JsonArray& array,
                                                       int32_t depth) {
   const Json& schema = *branch.terms.front().term.schema;
-  if (branch.contains.size() > 1) return brancher_.Refuse(schema, "contains", "only one at a time is supported");
+  if (branch.contains.size() > 1)
+    return brancher_.Refuse(schema, "contains", "only one at a time is supported");
   const bool limited = array.max != kUnlimited;
   const int32_t last = std::max({1, static_cast<int32_t>(array.first.size()), array.min, array.max});
   if (last > kCountedItems) return brancher_.Refuse(schema, "contains", "too many items to count");
@@ -63,7 +64,8 @@ Result<SchemaCompiler::Way> SchemaCompiler::ArrayWith(const SchemaBranch& branch
         if (!value || (!loops && i == last)) return;
         if (!loops && !possible[at + 1][then]) return;
         const Expr next = builder_.Call(loops ? rules[at][then] : rules[at + 1][then]);
-        ways.push_back(i == 0 ? builder_.Sequence({*value, next}) : builder_.Sequence({json_.Comma(), *value, next}));
+        ways.push_back(i == 0 ? builder_.Sequence({*value, next})
+                              : builder_.Sequence({json_.Comma(), *value, next}));
       };
       if (seen == 1 && i >= array.min) ways.push_back(json_.CloseArray());
       if (!loops || seen == 1 || hit) add(item, seen);
@@ -119,8 +121,8 @@ Result<SchemaCompiler::Way> SchemaCompiler::UniqueArray(const SchemaBranch& bran
 }
 
 /// What may follow the values that are bits of `used`.
-SchemaCompiler::Expr SchemaCompiler::UniqueItems(const std::vector<Expr>& values, const JsonArray& array, size_t used,
-                                                 std::map<size_t, GrammarBuilder::Rule>* rules) {
+SchemaCompiler::Expr SchemaCompiler::UniqueItems(const std::vector<Expr>& values, const JsonArray& array,
+                                                 size_t used, std::map<size_t, GrammarBuilder::Rule>* rules) {
   const auto known = rules->find(used);
   if (known != rules->end()) return builder_.Call(known->second);
   const auto count = static_cast<int32_t>(std::popcount(used));

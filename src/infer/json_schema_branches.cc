@@ -23,14 +23,6 @@ double LimitOf(const SchemaBranch& branch, const char* key, double absent) {
   return found == branch.limits.end() ? absent : found->get<double>();
 }
 
-/// What "properties" of a schema says about a name; null: nothing.
-const Json* ListedProperty(const Json& schema, const std::string& name) {
-  const auto properties = schema.find("properties");
-  if (properties == schema.end() || !properties->is_object()) return nullptr;
-  const auto found = properties->find(name);
-  return found == properties->end() ? nullptr : &*found;
-}
-
 }  // namespace
 
 bool SchemaBranch::Requires(const std::string& name) const { return Contains(required, name); }
@@ -65,9 +57,11 @@ Result<SchemaNode> SchemaBrancher::Shorten(const SchemaNode& node) {
     for (int32_t i = 0; term.schema->is_object() && term.schema->contains("$ref"); ++i) {
       const auto says_more = [](const auto& item) { return item.key() != "$ref" && IsAssertion(item.key()); };
       const auto items = term.schema->items();
-      const bool alone = document_.reference_stands_alone() || std::none_of(items.begin(), items.end(), says_more);
+      const bool alone =
+          document_.reference_stands_alone() || std::none_of(items.begin(), items.end(), says_more);
       if (!alone || !(*term.schema)["$ref"].is_string()) break;
-      if (i == kMaxDepth) return InvalidArgument(document_.PointerOf(*term.schema) + ": the schema refers to itself");
+      if (i == kMaxDepth)
+        return InvalidArgument(document_.PointerOf(*term.schema) + ": the schema refers to itself");
       TERN_RETURN_IF_ERROR(Spend());
       TERN_ASSIGN_OR_RETURN(term.schema,
                             document_.Resolve((*term.schema)["$ref"].get<std::string>(), *term.schema));
@@ -127,7 +121,8 @@ Status SchemaBrancher::Grow(Growth growth, int32_t depth) {
     return Exhausted(document_.PointerOf(*growth.branch.terms.front().term.schema) +
                      ": the schema has too many alternatives");
   auto& shapes = growth.branch.shapes;
-  std::stable_sort(shapes.begin(), shapes.end(), [](const auto& a, const auto& b) { return a.order < b.order; });
+  std::stable_sort(shapes.begin(), shapes.end(),
+                   [](const auto& a, const auto& b) { return a.order < b.order; });
   found_->branches.push_back(std::move(growth.branch));
   return OkStatus();
 }
@@ -236,7 +231,8 @@ Result<bool> SchemaBrancher::ApplyAtom(Growth* growth, const Atom& atom) {
       Exclude(&branch, *atom.value);
       break;
     case Atom::kNotPattern:
-      branch.other_patterns.push_back({atom.text, branch.terms[static_cast<size_t>(atom.parent)].term.schema});
+      branch.other_patterns.push_back(
+          {atom.text, branch.terms[static_cast<size_t>(atom.parent)].term.schema});
       break;
     case Atom::kNotMultiple:
       branch.other_multiples.push_back(atom.limit);
@@ -321,7 +317,8 @@ uint32_t SchemaBrancher::KindsOf(const SchemaTerm& term) {
   }
   for (const char* key : {"const", "enum"}) {
     const bool counts = !document_.reference_stands_alone() || !schema->contains("$ref");
-    if (counts && schema->contains(key)) static_cast<void>(ApplyValues(&branch, *schema, key, (*schema)[key]));
+    if (counts && schema->contains(key))
+      static_cast<void>(ApplyValues(&branch, *schema, key, (*schema)[key]));
   }
   return branch.kinds;
 }
@@ -370,171 +367,14 @@ Result<bool> SchemaBrancher::NoStrings(const SchemaBranch& branch) {
 
 Result<bool> SchemaBrancher::NoObjects(const SchemaBranch& branch) {
   const double most = LimitOf(branch, "maxProperties", 1e9);
-  if (static_cast<double>(branch.required.size()) > most || LimitOf(branch, "minProperties", 0) > most) return true;
+  if (static_cast<double>(branch.required.size()) > most || LimitOf(branch, "minProperties", 0) > most)
+    return true;
   for (const std::string& name : branch.required) {
     if (branch.forbidden.contains(name)) return true;
     TERN_ASSIGN_OR_RETURN(const SchemaNode node, Property(branch, name));
     if (IsEmpty(node)) return true;
   }
   return false;
-}
-
-Result<SchemaNode> SchemaBrancher::Property(const SchemaBranch& branch, const std::string& name) {
-  TERN_RETURN_IF_ERROR(Spend());
-  const SchemaNode nothing = {{&BooleanSchema(false)}};
-  if (branch.forbidden.contains(name)) return nothing;
-  for (const SchemaTerm& term : branch.names) {
-    const Verdict verdict = validator_.Check(*term.schema, Json(name));
-    if (verdict != (term.negated ? Verdict::kInvalid : Verdict::kValid)) return nothing;
-  }
-  SchemaNode node;
-  for (const SchemaBranch::Shape& shape : branch.shapes) {
-    const Json* listed = ListedProperty(*shape.schema, name);
-    bool described = listed != nullptr;
-    if (listed) node.push_back({listed});
-    const auto patterns = shape.schema->find("patternProperties");
-    if (patterns != shape.schema->end()) {
-      for (const auto& [pattern, schema] : patterns->items()) {
-        TERN_ASSIGN_OR_RETURN(const RegularLanguage names,
-                              strings_.OfPattern(pattern, document_.PointerOf(*patterns)));
-        if (!names.Contains(name)) continue;
-        described = true;
-        node.push_back({&schema});
-      }
-    }
-    const auto additional = shape.schema->find("additionalProperties");
-    if (!described && additional != shape.schema->end()) node.push_back({&*additional});
-  }
-  for (const auto& [member, term] : branch.members) {
-    if (member == name) node.push_back(term);
-  }
-  return Shorten(node);
-}
-
-size_t SchemaBrancher::ListedItems(const SchemaBranch& branch) {
-  size_t listed = 0;
-  for (const Json* schema : branch.tuples) {
-    for (const char* key : {"items", "prefixItems"}) {
-      const auto found = schema->find(key);
-      if (found != schema->end() && found->is_array()) listed = std::max(listed, found->size());
-    }
-  }
-  return listed;
-}
-
-/// A list of items is "items" before draft 2020-12, with "additionalItems" for the rest.
-SchemaNode SchemaBrancher::Item(const SchemaBranch& branch, size_t index) {
-  SchemaNode node = branch.each_item;
-  for (const Json* schema : branch.tuples) {
-    const auto items = schema->find("items"), prefix = schema->find("prefixItems");
-    const bool old_tuple = items != schema->end() && items->is_array();
-    const auto first = old_tuple ? items : prefix;
-    const auto rest = old_tuple ? schema->find("additionalItems") : items;
-    const bool listed = first != schema->end() && index < first->size();
-    if (listed) node.push_back({&(*first)[index]});
-    if (!listed && rest != schema->end()) node.push_back({&*rest});
-  }
-  return node;
-}
-
-std::vector<Json> SchemaBrancher::Values(const SchemaBranch& branch) {
-  const auto lists_values_alone = [](const Json& schema) {
-    const auto items = schema.items();
-    return schema.is_object() && (schema.contains("enum") != schema.contains("const")) &&
-           std::all_of(items.begin(), items.end(), [](const auto& item) {
-             const std::string& key = item.key();
-             return key == "enum" || key == "const" || key == "type" || key == "nullable" || !IsAssertion(key);
-           });
-  };
-  std::vector<Json> values;
-  for (const Json* value : branch.values) {
-    if ((JsonTypeOf(*value) & branch.kinds) == 0) continue;
-    Verdict all = Verdict::kValid;
-    for (const SchemaBranch::Derived& derived : branch.terms) {
-      const Json& schema = *derived.term.schema;
-      const bool source = !derived.term.negated && branch.value_source == &schema && lists_values_alone(schema);
-      if (source || all == Verdict::kInvalid) continue;
-      Verdict verdict = validator_.Check(schema, *value);
-      if (derived.term.negated && verdict != Verdict::kUnknown)
-        verdict = verdict == Verdict::kValid ? Verdict::kInvalid : Verdict::kValid;
-      all = std::min(all, verdict);
-    }
-    if (all == Verdict::kValid) values.push_back(*value);
-    if (all == Verdict::kUnknown)
-      LeaveOut(*branch.terms.front().term.schema, "enum", "it is not known whether a value is valid");
-  }
-  return values;
-}
-
-Result<RegularLanguage> SchemaBrancher::Strings(const SchemaBranch& branch) {
-  PlacedSchema placed{Json::object(), "#"};
-  const Json* place = branch.terms.empty() ? nullptr : branch.terms.front().term.schema;
-  for (const char* key : {"minLength", "maxLength"}) {
-    if (branch.limits.contains(key)) placed.schema[key] = branch.limits[key];
-  }
-  const auto first = [&](const std::vector<StringRule>& rules, const char* key) {
-    if (rules.empty()) return;
-    placed.schema[key] = rules.front().text;
-    place = rules.front().at;
-  };
-  first(branch.formats, "format");
-  first(branch.patterns, "pattern");
-  if (place) placed.pointer = document_.PointerOf(*place);
-  TERN_ASSIGN_OR_RETURN(RegularLanguage language, strings_.OfSchema(placed));
-  const auto with_context = [&](Result<RegularLanguage> made) -> Status {
-    if (!made.ok()) return made.status().WithContext(placed.pointer);
-    language = std::move(*made);
-    return OkStatus();
-  };
-  for (size_t i = 1; i < branch.patterns.size(); ++i) {
-    const StringRule& rule = branch.patterns[i];
-    TERN_ASSIGN_OR_RETURN(const RegularLanguage matching,
-                          strings_.OfPattern(rule.text, PointerTo(document_.PointerOf(*rule.at), "pattern")));
-    TERN_RETURN_IF_ERROR(with_context(language.Intersection(matching, strings_.budget())));
-  }
-  for (const StringRule& rule : branch.other_patterns) {
-    TERN_ASSIGN_OR_RETURN(const RegularLanguage matching,
-                          strings_.OfPattern(rule.text, PointerTo(document_.PointerOf(*rule.at), "pattern")));
-    TERN_RETURN_IF_ERROR(with_context(language.Difference(matching, strings_.budget())));
-  }
-  for (size_t i = 1; i < branch.formats.size(); ++i) {
-    const std::string at = document_.PointerOf(*branch.formats[i].at);
-    TERN_ASSIGN_OR_RETURN(const RegularLanguage matching,
-                          strings_.OfSchema({Json{{"format", branch.formats[i].text}}, at}));
-    TERN_RETURN_IF_ERROR(with_context(language.Intersection(matching, strings_.budget())));
-  }
-  std::vector<std::string> excluded;
-  for (const Json* value : branch.excluded) {
-    if (value->is_string()) excluded.push_back(value->get<std::string>());
-  }
-  if (!excluded.empty()) {
-    TERN_ASSIGN_OR_RETURN(const RegularLanguage texts, RegularLanguage::OfTexts(excluded, strings_.budget()));
-    TERN_RETURN_IF_ERROR(with_context(language.Difference(texts, strings_.budget())));
-  }
-  return language;
-}
-
-Result<RegularLanguage> SchemaBrancher::StringsOf(const SchemaNode& node) {
-  TERN_ASSIGN_OR_RETURN(const SchemaNode shorter, Shorten(node));
-  if (shorter.empty()) return RegularLanguage::All();
-  TERN_ASSIGN_OR_RETURN(const auto branches, Branches(shorter));
-  RegularLanguage all = RegularLanguage::None();
-  for (const SchemaBranch& branch : branches->branches) {
-    if ((branch.kinds & kJsonString) == 0) continue;
-    Result<RegularLanguage> strings = RegularLanguage::None();
-    if (branch.finite) {
-      std::vector<std::string> texts;
-      for (const Json& value : Values(branch)) {
-        if (value.is_string()) texts.push_back(value.get<std::string>());
-      }
-      if (!texts.empty()) strings = RegularLanguage::OfTexts(texts, strings_.budget());
-    } else {
-      strings = Strings(branch);
-    }
-    if (!strings.ok()) return strings.status();
-    TERN_ASSIGN_OR_RETURN(all, all.Union(*strings, strings_.budget()));
-  }
-  return all;
 }
 
 }  // namespace tern

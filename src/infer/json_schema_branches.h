@@ -87,8 +87,8 @@ class SchemaBrancher {
   SchemaBrancher(const SchemaDocument& document, JsonStringLanguages* strings)
       : document_(document), strings_(*strings), validator_(document, strings) {}
 
-  /// The same node in its shortest form: references that say nothing else are followed, and schemas that allow
-  /// everything are left out. A node that allows nothing is the single schema `false`.
+  /// The same node in its shortest form: references that say nothing else are followed, and schemas that
+  /// allow everything are left out. A node that allows nothing is the single schema `false`.
   Result<SchemaNode> Shorten(const SchemaNode& node);
   Result<std::shared_ptr<const SchemaBranches>> Branches(const SchemaNode& node);
   /// The values of a property or an item in a branch. A term that is `false`: there is none.
@@ -113,7 +113,7 @@ class SchemaBrancher {
 
   static constexpr size_t kMaxSteps = 400'000;
   static constexpr size_t kMaxBranches = 2000;  ///< of one node
-  static constexpr int32_t kMaxDepth = 200;     ///< of alternatives within alternatives, of nodes within nodes
+  static constexpr int32_t kMaxDepth = 200;  ///< of alternatives within alternatives, of nodes within nodes
 
  private:
   struct Atom;
@@ -148,15 +148,21 @@ class SchemaBrancher {
   static bool NoNumbers(const SchemaBranch& branch);
   void LeaveOut(const Json& schema, std::string_view key, const std::string& why);
 
+  // json_schema_members.cc
+  Result<RegularLanguage> PlainStrings(const SchemaBranch& branch);
+  static bool ListsValuesAlone(const Json& schema);
+
   // json_schema_keywords.cc
   Result<bool> ApplySchema(Growth* growth, const Source& source);
   Result<bool> ApplyKeyword(Growth* growth, const Source& source, const std::string& key, const Json& value);
   Status ApplyType(SchemaBranch* branch, const Json& schema);
   Status ApplyValues(SchemaBranch* branch, const Json& schema, const std::string& key, const Json& value);
   Status ApplyLimit(SchemaBranch* branch, const Json& schema, const std::string& key, const Json& value);
-  Status ApplyStringKeyword(SchemaBranch* branch, const Json& schema, const std::string& key, const Json& value);
+  Status ApplyStringKeyword(SchemaBranch* branch, const Json& schema, const std::string& key,
+                            const Json& value);
   Status ApplyObjectKeyword(Growth* growth, const Source& source, const std::string& key, const Json& value);
-  Status ApplyArrayKeyword(SchemaBranch* branch, const Json& schema, const std::string& key, const Json& value);
+  Status ApplyArrayKeyword(SchemaBranch* branch, const Json& schema, const std::string& key,
+                           const Json& value);
   Status AddAll(Growth* growth, const Source& source, const Json& value);
   Status AddAny(Growth* growth, const Source& source, const std::string& key, const Json& value);
   Result<std::vector<Disjunction>> ExclusiveTerms(const Source& source, const Json& value);
@@ -168,8 +174,8 @@ class SchemaBrancher {
   Result<bool> ApplyNegation(Growth* growth, const Source& source);
   Status NegateKeyword(const Growth& growth, const Source& source, const std::string& key, const Json& value,
                        Disjunction* ways);
-  void NegateObjectKeyword(const Growth& growth, const Source& source, const std::string& key, const Json& value,
-                           Disjunction* ways);
+  void NegateObjectKeyword(const Growth& growth, const Source& source, const std::string& key,
+                           const Json& value, Disjunction* ways);
   void NegateProperties(const Source& source, const Json& value, Disjunction* ways);
   void NegateAdditional(const Growth& growth, const Source& source, const Json& value, Disjunction* ways);
   void NegateCombinator(const Source& source, const std::string& key, const Json& value, Disjunction* ways);
@@ -181,7 +187,7 @@ class SchemaBrancher {
   SchemaValidator validator_;
   size_t steps_ = 0;
   std::map<SchemaNode, std::shared_ptr<const SchemaBranches>> known_;
-  std::vector<SchemaNode> open_;  // whose branches are being found
+  std::vector<SchemaNode> open_;           // whose branches are being found
   std::shared_ptr<SchemaBranches> found_;  // of the innermost of them
   std::map<std::pair<const Json*, const Json*>, bool> disjoint_;
 };

@@ -100,8 +100,8 @@ void SchemaCompiler::LeaveOut(const SchemaBranch& branch, std::string_view key, 
 Result<SchemaCompiler::Way> SchemaCompiler::String(const SchemaBranch& branch) {
   const bool excludes = std::any_of(branch.excluded.begin(), branch.excluded.end(),
                                     [](const Json* one) { return one->is_string(); });
-  const bool any = branch.patterns.empty() && branch.other_patterns.empty() && branch.formats.empty() && !excludes &&
-                   !branch.limits.contains("minLength") && !branch.limits.contains("maxLength");
+  const bool any = branch.patterns.empty() && branch.other_patterns.empty() && branch.formats.empty() &&
+                   !excludes && !branch.limits.contains("minLength") && !branch.limits.contains("maxLength");
   if (any) {
     if (!any_string_) any_string_ = json_.String(0, kUnlimited);
     return Way(any_string_);
@@ -138,8 +138,8 @@ Result<NumberRule> SchemaCompiler::RuleOfNumbers(const SchemaBranch& branch, con
   return rule;
 }
 
-/// What is not a number, or no multiple of one, must stay so when it is read as a double: such texts have no more
-/// digits than a double keeps.
+/// What is not a number, or no multiple of one, must stay so when it is read as a double: such texts have no
+/// more digits than a double keeps.
 Result<RegularLanguage> SchemaCompiler::TextsOf(const NumberRule& rule) {
   TERN_ASSIGN_OR_RETURN(const RegularLanguage texts, NumberTexts(rule, strings_.budget()));
   if (rule.not_multiples.empty() && rule.excluded.empty()) return texts;

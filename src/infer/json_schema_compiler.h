@@ -52,10 +52,11 @@ class SchemaCompiler {
   Result<Way> Object(const SchemaBranch& branch, int32_t depth);
   Result<bool> AddProperties(const SchemaBranch& branch, int32_t depth, JsonObject* object,
                              std::set<std::string>* names);
-  Status AddOthers(const SchemaBranch& branch, const std::set<std::string>& names, int32_t depth, JsonObject* object);
+  Status AddOthers(const SchemaBranch& branch, const std::set<std::string>& names, int32_t depth,
+                   JsonObject* object);
   Status AddOthersBySplit(const SchemaBranch& branch, const std::vector<NamePattern>& patterns,
-                          const RegularLanguage& language, const std::vector<std::string>& matched, size_t first,
-                          int32_t depth, JsonObject* object);
+                          const RegularLanguage& language, const std::vector<std::string>& matched,
+                          size_t first, int32_t depth, JsonObject* object);
   Status AddOther(const SchemaNode& node, const RegularLanguage& language, const Json& at, int32_t depth,
                   JsonObject* object);
   Result<SchemaNode> OtherNode(const SchemaBranch& branch, const std::vector<std::string>& matched);
@@ -80,11 +81,12 @@ class SchemaCompiler {
   std::vector<const Json*> places_;        // for errors
   std::optional<Expr> any_string_;
   std::vector<std::pair<NumberRule, Way>> numbers_;  // what was compiled
-  Status left_out_;  // why values are left out that are valid by the standard
+  Status left_out_;                                  // why values are left out that are valid by the standard
 };
 
-/// The value of a count that a branch has, at most the largest that a grammar can count to. A minimum beyond it is
-/// refused.
-Result<int32_t> CountLimit(const SchemaBrancher& brancher, const SchemaBranch& branch, const char* key, int32_t absent);
+/// The value of a count that a branch has, at most the largest that a grammar can count to. A minimum beyond
+/// it is refused.
+Result<int32_t> CountLimit(const SchemaBrancher& brancher, const SchemaBranch& branch, const char* key,
+                           int32_t absent);
 
 }  // namespace tern

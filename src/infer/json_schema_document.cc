@@ -10,13 +10,13 @@ namespace tern {
 namespace {
 
 /// The parts of a URI reference that resolving needs (RFC 3986, without queries).
-struct UriParts {
+struct UriReference {
   std::string_view scheme_and_authority, path, fragment;
   bool has_fragment = false;
 };
 
-UriParts SplitUri(std::string_view uri) {
-  UriParts parts;
+UriReference SplitUri(std::string_view uri) {
+  UriReference parts;
   const size_t hash = uri.find('#');
   parts.has_fragment = hash != std::string_view::npos;
   if (parts.has_fragment) parts.fragment = uri.substr(hash + 1);
@@ -49,8 +49,8 @@ std::string NormalPath(std::string_view path) {
 
 /// The absolute URI of a reference, without its fragment.
 std::string ResolveUri(const std::string& base, std::string_view reference) {
-  const UriParts from = SplitUri(base);
-  const UriParts to = SplitUri(reference);
+  const UriReference from = SplitUri(base);
+  const UriReference to = SplitUri(reference);
   if (to.scheme_and_authority.find(':') != std::string_view::npos)
     return std::string(to.scheme_and_authority) + std::string(to.path);
   if (to.path.empty() && to.scheme_and_authority.empty())
@@ -87,7 +87,7 @@ std::string Unescape(std::string_view step) {
   return plain;
 }
 
-bool IsOneOf(std::string_view key, std::initializer_list<std::string_view> keys) {
+bool IsAmong(std::string_view key, std::initializer_list<std::string_view> keys) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
@@ -125,8 +125,8 @@ void SchemaDocument::Walk(const Json& part, Members members, Entry entry) {
     const std::string_view name = member.key();
     Members below = members == Members::kData ? Members::kData : Members::kOfSchema;
     if (members == Members::kOfSchema) {
-      if (IsOneOf(name, {"enum", "const", "default", "examples", "example"})) below = Members::kData;
-      if (IsOneOf(name, {"properties", "patternProperties", "definitions", "$defs", "dependentSchemas",
+      if (IsAmong(name, {"enum", "const", "default", "examples", "example"})) below = Members::kData;
+      if (IsAmong(name, {"properties", "patternProperties", "definitions", "$defs", "dependentSchemas",
                          "dependencies"}))
         below = Members::kSchemas;
     }
@@ -138,7 +138,7 @@ void SchemaDocument::Identify(const Json& schema, Entry* entry) {
   for (const char* key : {"$id", "id"}) {
     if (!schema.contains(key) || !schema[key].is_string()) continue;
     const auto& id = schema[key].get_ref<const std::string&>();
-    const UriParts parts = SplitUri(id);
+    const UriReference parts = SplitUri(id);
     const std::string uri = ResolveUri(bases_[entry->base], id);
     if (parts.has_fragment && !parts.fragment.empty()) {
       targets_.emplace(uri + "#" + std::string(parts.fragment), &schema);  // an anchor of drafts 4 to 7
@@ -183,7 +183,8 @@ const Json* SchemaDocument::AtPointer(const Json* from, std::string_view pointer
     }
     size_t index = 0;
     const auto [read, error] = std::from_chars(step.data(), step.data() + step.size(), index);
-    if (!from->is_array() || error != std::errc() || read != step.data() + step.size() || index >= from->size())
+    if (!from->is_array() || error != std::errc() || read != step.data() + step.size() ||
+        index >= from->size())
       return nullptr;
     from = &(*from)[index];
   }

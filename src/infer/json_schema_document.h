@@ -14,7 +14,8 @@ namespace tern {
 /// Appends a step to a JSON pointer.
 std::string PointerTo(const std::string& pointer, std::string_view step);
 
-/// Knows every object and array of a document by its address; the document must outlive it and stay unchanged.
+/// Knows every object and array of a document by its address; the document must outlive it and stay
+/// unchanged.
 class SchemaDocument {
  public:
   explicit SchemaDocument(const Json& root);

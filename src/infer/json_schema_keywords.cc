@@ -25,8 +25,8 @@ bool IsSchema(const Json& part) { return part.is_object() || part.is_boolean(); 
 
 bool IsAssertion(std::string_view keyword) {
   return TypeAbout(keyword) != 0 ||
-         IsOneOf(keyword, {"type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "if", "$ref", "$dynamicRef",
-                           "$recursiveRef", "unevaluatedProperties", "unevaluatedItems"});
+         IsOneOf(keyword, {"type", "enum", "const", "allOf", "anyOf", "oneOf", "not", "if", "$ref",
+                           "$dynamicRef", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems"});
 }
 
 Result<bool> SchemaBrancher::ApplySchema(Growth* growth, const Source& source) {
@@ -149,19 +149,23 @@ Status SchemaBrancher::ApplyLimit(SchemaBranch* branch, const Json& schema, cons
   if (count && (value.get<double>() < 0 || std::floor(value.get<double>()) != value.get<double>()))
     return refuse(": not a count");
   std::string name = key;
-  if (key == "minimum" && schema.is_object() && schema.value("exclusiveMinimum", Json()) == BooleanSchema(true))
+  if (key == "minimum" && schema.is_object() &&
+      schema.value("exclusiveMinimum", Json()) == BooleanSchema(true))
     name = "exclusiveMinimum";
-  if (key == "maximum" && schema.is_object() && schema.value("exclusiveMaximum", Json()) == BooleanSchema(true))
+  if (key == "maximum" && schema.is_object() &&
+      schema.value("exclusiveMaximum", Json()) == BooleanSchema(true))
     name = "exclusiveMaximum";
   const bool lower = name.starts_with("min") || name == "exclusiveMinimum";
   const auto known = branch->limits.find(name);
-  if (known == branch->limits.end() || (lower ? value > *known : value < *known)) branch->limits[name] = value;
+  if (known == branch->limits.end() || (lower ? value > *known : value < *known))
+    branch->limits[name] = value;
   return OkStatus();
 }
 
 Status SchemaBrancher::ApplyStringKeyword(SchemaBranch* branch, const Json& schema, const std::string& key,
                                           const Json& value) {
-  if (!value.is_string()) return InvalidArgument(PointerTo(document_.PointerOf(schema), key) + ": not a text");
+  if (!value.is_string())
+    return InvalidArgument(PointerTo(document_.PointerOf(schema), key) + ": not a text");
   auto& rules = key == "pattern" ? branch->patterns : branch->formats;
   const auto same = [&](const StringRule& rule) { return rule.text == value.get_ref<const std::string&>(); };
   if (std::none_of(rules.begin(), rules.end(), same)) rules.push_back({value.get<std::string>(), &schema});
@@ -177,7 +181,8 @@ Status SchemaBrancher::ApplyObjectKeyword(Growth* growth, const Source& source, 
     if (!value.is_array()) return InvalidArgument(at + ": not a list of names");
     for (const Json& name : value) {
       if (!name.is_string()) return InvalidArgument(at + ": not a list of names");
-      if (!branch.Requires(name.get_ref<const std::string&>())) branch.required.push_back(name.get<std::string>());
+      if (!branch.Requires(name.get_ref<const std::string&>()))
+        branch.required.push_back(name.get<std::string>());
     }
     return OkStatus();
   }
@@ -232,7 +237,8 @@ Status SchemaBrancher::AddAll(Growth* growth, const Source& source, const Json& 
   return OkStatus();
 }
 
-Status SchemaBrancher::AddAny(Growth* growth, const Source& source, const std::string& key, const Json& value) {
+Status SchemaBrancher::AddAny(Growth* growth, const Source& source, const std::string& key,
+                              const Json& value) {
   if (!value.is_array() || value.empty())
     return InvalidArgument(PointerTo(document_.PointerOf(*source.schema), key) + ": not a list of schemas");
   Disjunction ways;

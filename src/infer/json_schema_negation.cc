@@ -22,7 +22,8 @@ bool ListsName(const Json& schema, const char* key, const std::string& name) {
 Result<bool> SchemaBrancher::ApplyNegation(Growth* growth, const Source& source) {
   const Json& schema = *source.schema;
   if (schema.is_boolean()) return !schema.get<bool>();
-  if (!schema.is_object()) return InvalidArgument(document_.PointerOf(schema) + ": a schema is an object or a boolean");
+  if (!schema.is_object())
+    return InvalidArgument(document_.PointerOf(schema) + ": a schema is an object or a boolean");
   const bool reference_alone = document_.reference_stands_alone() && schema.contains("$ref");
   Disjunction ways;
   for (const auto& [key, value] : schema.items()) {
@@ -120,8 +121,8 @@ void SchemaBrancher::NegateObjectKeyword(const Growth& growth, const Source& sou
       const auto& text = name.get_ref<const std::string&>();
       const auto properties = schema.find("properties");
       // A property that says something has a way of its own, which has this one in it.
-      const bool listed = properties != schema.end() && properties->is_object() && properties->contains(text) &&
-                          !SaysNothing((*properties)[text]);
+      const bool listed = properties != schema.end() && properties->is_object() &&
+                          properties->contains(text) && !SaysNothing((*properties)[text]);
       if (!listed) ways->push_back({Atom::Kinds(kJsonObject), Atom::Forbid(text)});
     }
   } else if (key == "properties" && value.is_object()) {
@@ -189,7 +190,8 @@ void SchemaBrancher::NegateDependencies(const Source& source, const std::string&
 }
 
 /// The limit on the other side; false where there is none.
-bool SchemaBrancher::NegateLimit(const Json& schema, const std::string& key, const Json& value, Disjunction* ways) {
+bool SchemaBrancher::NegateLimit(const Json& schema, const std::string& key, const Json& value,
+                                 Disjunction* ways) {
   const bool count = key.ends_with("Length") || key.ends_with("Items") || key.ends_with("Properties");
   const uint32_t kind = TypeAbout(key);
   if (key == "multipleOf" || key == "uniqueItems" || (!count && kind != kJsonNumber)) return false;

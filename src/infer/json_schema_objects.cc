@@ -21,7 +21,8 @@ Result<SchemaCompiler::Way> SchemaCompiler::Object(const SchemaBranch& branch, i
   TERN_RETURN_IF_ERROR(AddOthers(branch, names, depth, &object));
   TERN_RETURN_IF_ERROR(SetCounts(branch, &object));
   const Way way = json_.Object(object);
-  if (!way) LeaveOut(branch, "minProperties", "more properties than those with a name or pattern of their own");
+  if (!way)
+    LeaveOut(branch, "minProperties", "more properties than those with a name or pattern of their own");
   return way;
 }
 
@@ -43,7 +44,8 @@ Result<bool> SchemaCompiler::AddProperties(const SchemaBranch& branch, int32_t d
   names->insert(branch.forbidden.begin(), branch.forbidden.end());
   for (const std::string& name : order) {
     if (name.size() > kNameBytes)
-      return brancher_.Refuse(*branch.terms.front().term.schema, "properties", "a name of more than 256 bytes");
+      return brancher_.Refuse(*branch.terms.front().term.schema, "properties",
+                              "a name of more than 256 bytes");
     TERN_ASSIGN_OR_RETURN(const SchemaNode node, brancher_.Property(branch, name));
     TERN_ASSIGN_OR_RETURN(const Way value, Value(node, depth + 1));
     if (!value && required.contains(name)) return false;
@@ -53,7 +55,8 @@ Result<bool> SchemaCompiler::AddProperties(const SchemaBranch& branch, int32_t d
 }
 
 /// What the schemas say about a name that is not described, by the patterns that match it.
-Result<SchemaNode> SchemaCompiler::OtherNode(const SchemaBranch& branch, const std::vector<std::string>& matched) {
+Result<SchemaNode> SchemaCompiler::OtherNode(const SchemaBranch& branch,
+                                             const std::vector<std::string>& matched) {
   SchemaNode node;
   for (const SchemaBranch::Shape& shape : branch.shapes) {
     bool described = false;
@@ -71,8 +74,8 @@ Result<SchemaNode> SchemaCompiler::OtherNode(const SchemaBranch& branch, const s
   return brancher_.Shorten(node);
 }
 
-Status SchemaCompiler::AddOthers(const SchemaBranch& branch, const std::set<std::string>& names, int32_t depth,
-                                 JsonObject* object) {
+Status SchemaCompiler::AddOthers(const SchemaBranch& branch, const std::set<std::string>& names,
+                                 int32_t depth, JsonObject* object) {
   std::vector<NamePattern> patterns;
   for (const SchemaBranch::Shape& shape : branch.shapes) {
     const auto found = shape.schema->find("patternProperties");
@@ -99,14 +102,16 @@ Status SchemaCompiler::AddOthers(const SchemaBranch& branch, const std::set<std:
   return AddOther(node, language, *branch.names.front().schema, depth, object);
 }
 
-/// Names that match a pattern apart from those that do not. What is left of the names after the last pattern is
-/// only computed where there may be values for them.
+/// Names that match a pattern apart from those that do not. What is left of the names after the last pattern
+/// is only computed where there may be values for them.
 Status SchemaCompiler::AddOthersBySplit(const SchemaBranch& branch, const std::vector<NamePattern>& patterns,
-                                        const RegularLanguage& language, const std::vector<std::string>& matched,
-                                        size_t first, int32_t depth, JsonObject* object) {
+                                        const RegularLanguage& language,
+                                        const std::vector<std::string>& matched, size_t first, int32_t depth,
+                                        JsonObject* object) {
   const NamePattern& pattern = patterns[first];
   const std::string at = document_.PointerOf(*pattern.at);
-  TERN_ASSIGN_OR_RETURN(const RegularLanguage names, strings_.OfPattern(pattern.text, PointerTo(at, pattern.text)));
+  TERN_ASSIGN_OR_RETURN(const RegularLanguage names,
+                        strings_.OfPattern(pattern.text, PointerTo(at, pattern.text)));
   for (bool matches : {true, false}) {
     std::vector<std::string> now = matched;
     if (matches) now.push_back(pattern.text);
@@ -128,8 +133,8 @@ Status SchemaCompiler::AddOthersBySplit(const SchemaBranch& branch, const std::v
   return OkStatus();
 }
 
-Status SchemaCompiler::AddOther(const SchemaNode& node, const RegularLanguage& language, const Json& at, int32_t depth,
-                                JsonObject* object) {
+Status SchemaCompiler::AddOther(const SchemaNode& node, const RegularLanguage& language, const Json& at,
+                                int32_t depth, JsonObject* object) {
   if (language.empty()) return OkStatus();
   TERN_ASSIGN_OR_RETURN(const Way value, Value(node, depth + 1));
   if (!value) return OkStatus();

@@ -13,9 +13,7 @@ namespace {
 Verdict VerdictOf(bool valid) { return valid ? Verdict::kValid : Verdict::kInvalid; }
 Verdict Both(Verdict a, Verdict b) { return std::min(a, b); }
 Verdict Either(Verdict a, Verdict b) { return std::max(a, b); }
-Verdict Not(Verdict a) {
-  return a == Verdict::kUnknown ? a : VerdictOf(a == Verdict::kInvalid);
-}
+Verdict Not(Verdict a) { return a == Verdict::kUnknown ? a : VerdictOf(a == Verdict::kInvalid); }
 
 const Json* Find(const Json& schema, const char* key) {
   const auto found = schema.find(key);
@@ -42,7 +40,7 @@ Verdict IsMultiple(const Json& value, const Json& step) {
   if (!std::isfinite(ratio)) return Verdict::kUnknown;
   if (std::round(ratio) * step.get<double>() == value.get<double>()) return Verdict::kValid;
   return std::abs(ratio - std::round(ratio)) > 1e-9 * std::max(1.0, std::abs(ratio)) ? Verdict::kInvalid
-                                                                                    : Verdict::kUnknown;
+                                                                                     : Verdict::kUnknown;
 }
 
 size_t CharactersOf(const std::string& text) {
@@ -191,7 +189,8 @@ Verdict SchemaValidator::CheckContains(const Json& schema, const Json& value, in
   return schema.contains("minContains") ? counted : Both(counted, VerdictOf(found > 0));
 }
 
-Verdict SchemaValidator::CheckMember(const Json& schema, const std::string& name, const Json& member, int depth) {
+Verdict SchemaValidator::CheckMember(const Json& schema, const std::string& name, const Json& member,
+                                     int depth) {
   Verdict all = Verdict::kValid;
   bool described = false;
   const Json* properties = Find(schema, "properties");
@@ -211,7 +210,8 @@ Verdict SchemaValidator::CheckMember(const Json& schema, const std::string& name
   }
   const Json* additional = Find(schema, "additionalProperties");
   if (!described && additional) all = Both(all, Check(*additional, member, depth + 1));
-  if (const Json* names = Find(schema, "propertyNames")) all = Both(all, Check(*names, Json(name), depth + 1));
+  if (const Json* names = Find(schema, "propertyNames"))
+    all = Both(all, Check(*names, Json(name), depth + 1));
   return all;
 }
 
@@ -263,8 +263,10 @@ Verdict SchemaValidator::CheckCombinators(const Json& schema, const Json& value,
       continue;
     }
     const bool any = key == std::string_view("anyOf");
-    if (any) all = Both(all, valid > 0 ? Verdict::kValid : unknown > 0 ? Verdict::kUnknown : Verdict::kInvalid);
-    if (!any) all = Both(all, invalid > 0 ? Verdict::kInvalid : unknown > 0 ? Verdict::kUnknown : Verdict::kValid);
+    if (any)
+      all = Both(all, valid > 0 ? Verdict::kValid : unknown > 0 ? Verdict::kUnknown : Verdict::kInvalid);
+    if (!any)
+      all = Both(all, invalid > 0 ? Verdict::kInvalid : unknown > 0 ? Verdict::kUnknown : Verdict::kValid);
   }
   if (const Json* other = Find(schema, "not")) all = Both(all, Not(Check(*other, value, depth + 1)));
   if (const Json* condition = Find(schema, "if")) {

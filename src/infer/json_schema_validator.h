@@ -9,14 +9,15 @@
 
 namespace tern {
 
-/// Whether two values are equal as JSON Schema means it: 1 and 1.0 are, the order of properties does not count.
+/// Whether two values are equal as JSON Schema means it: 1 and 1.0 are, the order of properties does not
+/// count.
 bool JsonEqual(const Json& a, const Json& b);
 
 enum class Verdict { kInvalid, kUnknown, kValid };
 
-/// By the definitions of the keywords, drafts 4 to 2020-12. kUnknown where a keyword is not supported, a reference
-/// leads nowhere, a text fails a format (those known here are narrower than the standard's), or the work is too much.
-/// The document and the languages must outlive it. Not thread-safe.
+/// By the definitions of the keywords, drafts 4 to 2020-12. kUnknown where a keyword is not supported, a
+/// reference leads nowhere, a text fails a format (those known here are narrower than the standard's), or the
+/// work is too much. The document and the languages must outlive it. Not thread-safe.
 class SchemaValidator {
  public:
   SchemaValidator(const SchemaDocument& document, JsonStringLanguages* languages)

@@ -157,13 +157,14 @@ std::optional<Expr> JsonExpressions::Others(const JsonObject& object, int32_t co
   const Expr more = builder_.Sequence({Comma(), member});
   const int32_t most = object.max == kUnlimited ? kUnlimited : object.max - count;
   if (count > 0) return Rule(builder_.Sequence({builder_.Repeat(more, enough ? 0 : 1, most), close}));
-  const Expr some = builder_.Sequence({member, builder_.Repeat(more, 0, most == kUnlimited ? most : most - 1), close});
+  const Expr some =
+      builder_.Sequence({member, builder_.Repeat(more, 0, most == kUnlimited ? most : most - 1), close});
   return Rule(enough ? builder_.Choice({some, close}) : some);
 }
 
-/// A chain of rules for each property: what may come from there on when so many were written, counted up to the
-/// number that makes a difference. The closing brace is the last link of the chain, so that an object takes no
-/// stack beyond its values'.
+/// A chain of rules for each property: what may come from there on when so many were written, counted up to
+/// the number that makes a difference. The closing brace is the last link of the chain, so that an object
+/// takes no stack beyond its values'.
 std::optional<Expr> JsonExpressions::Object(const JsonObject& object) {
   const int32_t counted = std::max({1, object.min, object.max});
   std::vector<std::optional<Expr>> next;  // by count
@@ -199,7 +200,8 @@ Expr JsonExpressions::OtherName(const std::set<std::string>& names) {
       at += c.length;
     }
     const CharSet escaped = MustEscape();
-    if (std::none_of(name.begin(), name.end(), [&](int32_t c) { return escaped.Contains(c); })) plain.insert(name);
+    if (std::none_of(name.begin(), name.end(), [&](int32_t c) { return escaped.Contains(c); }))
+      plain.insert(name);
   }
   const Expr name = Rule(builder_.Sequence({builder_.Text("\""), NameExcept(plain, 0)}));
   other_names_.emplace(names, name);

@@ -1,6 +1,6 @@
 // A validator of JSON Schema that knows nothing of grammars: what the constraint promises is checked against
-// it. It covers the keywords that are supported, by their definitions in the specification. Its schemas are correct and
-// their references are pointers.
+// it. It covers the keywords that are supported, by their definitions in the specification. Its schemas are
+// correct and their references are pointers.
 #pragma once
 
 #include <algorithm>
@@ -90,11 +90,11 @@ inline bool IsEqual(const SchemaJson& a, const SchemaJson& b) {
 inline bool IsValidNumber(const SchemaJson& schema, const SchemaJson& value) {
   const auto bound = [&](const char* key) { return schema.contains(key) && schema[key].is_number(); };
   const auto strict = [&](const char* key) { return schema.contains(key) && schema[key] == true; };
-  if (bound("minimum") && (value < schema["minimum"] ||
-                           (strict("exclusiveMinimum") && value == schema["minimum"])))
+  if (bound("minimum") &&
+      (value < schema["minimum"] || (strict("exclusiveMinimum") && value == schema["minimum"])))
     return false;
-  if (bound("maximum") && (value > schema["maximum"] ||
-                           (strict("exclusiveMaximum") && value == schema["maximum"])))
+  if (bound("maximum") &&
+      (value > schema["maximum"] || (strict("exclusiveMaximum") && value == schema["maximum"])))
     return false;
   if (bound("exclusiveMinimum") && value <= schema["exclusiveMinimum"]) return false;
   if (bound("exclusiveMaximum") && value >= schema["exclusiveMaximum"]) return false;

@@ -28,7 +28,9 @@ void Check(const std::vector<Row>& table) {
 
 TEST(JsonSchemaKeywords, UnknownOnesAreAnnotations) {
   Check({
-      {R"({"type": "null", "name": 1, "self": {"vendor": "x"}, "javaType": [], "x-y": false})", {"null"}, {"1"}},
+      {R"({"type": "null", "name": 1, "self": {"vendor": "x"}, "javaType": [], "x-y": false})",
+       {"null"},
+       {"1"}},
       {R"({"type": "string", "format": "credit-card"})", {R"("a")"}, {"1"}},
       {R"({"then": false, "else": false, "additionalItems": false})", {"1", "[1]"}, {}},
       {R"({"$defs": {"a": {"type": "nothing"}}, "type": "null"})", {"null"}, {}},
@@ -109,13 +111,15 @@ TEST(JsonSchemaKeywords, NamesAndCountsOfProperties) {
 
 TEST(JsonSchemaKeywords, Dependencies) {
   for (const char* key : {"dependencies", "dependentRequired"}) {
-    const std::string schema = R"({"type": "object", "properties": {"a": {}, "b": {}}, ")" + std::string(key) +
-                               R"(": {"a": ["b", "c"]}})";
-    Check({{schema.c_str(), {"{}", R"({"b":1})", R"({"a":1,"b":2,"c":3})"}, {R"({"a":1})", R"({"a":1,"b":2})"}}});
+    const std::string schema = R"({"type": "object", "properties": {"a": {}, "b": {}}, ")" +
+                               std::string(key) + R"(": {"a": ["b", "c"]}})";
+    Check({{schema.c_str(),
+            {"{}", R"({"b":1})", R"({"a":1,"b":2,"c":3})"},
+            {R"({"a":1})", R"({"a":1,"b":2})"}}});
   }
   for (const char* key : {"dependencies", "dependentSchemas"}) {
-    const std::string schema = R"({"type": "object", "properties": {"a": {}, "b": {}}, ")" + std::string(key) +
-                               R"(": {"a": {"properties": {"b": {"type": "null"}}}}})";
+    const std::string schema = R"({"type": "object", "properties": {"a": {}, "b": {}}, ")" +
+                               std::string(key) + R"(": {"a": {"properties": {"b": {"type": "null"}}}}})";
     Check({{schema.c_str(), {R"({"b":1})", R"({"a":1,"b":null})", R"({"a":1})"}, {R"({"a":1,"b":2})"}}});
   }
 }
@@ -123,7 +127,9 @@ TEST(JsonSchemaKeywords, Dependencies) {
 TEST(JsonSchemaKeywords, Items) {
   Check({
       {R"({"type": "array", "prefixItems": [{"type": "null"}, false, {}]})", {"[]", "[null]"}, {"[null,1]"}},
-      {R"({"type": "array", "items": [{"type": "null"}], "additionalItems": false})", {"[]", "[null]"}, {"[null,1]"}},
+      {R"({"type": "array", "items": [{"type": "null"}], "additionalItems": false})",
+       {"[]", "[null]"},
+       {"[null,1]"}},
       {R"({"type": "array", "prefixItems": [{"type": "null"}]})", {"[null,1,2]"}, {"[1]"}},
       {R"({"type": "array", "contains": {"const": 1}})", {"[1]", "[2,1,3]", "[1,1]"}, {"[]", "[2]"}},
       {R"({"type": "array", "contains": {"const": 1}, "minItems": 2, "maxItems": 3})",
@@ -135,7 +141,9 @@ TEST(JsonSchemaKeywords, Items) {
       {R"({"type": "array", "items": {"enum": ["a", "b", 1]}, "uniqueItems": true, "minItems": 1})",
        {R"(["a"])", R"(["b",1,"a"])"},
        {"[]", R"(["a","a"])", R"(["a","b","a"])"}},
-      {R"({"type": "array", "items": {"type": "boolean"}, "uniqueItems": true})", {"[true,false]"}, {"[true,true]"}},
+      {R"({"type": "array", "items": {"type": "boolean"}, "uniqueItems": true})",
+       {"[true,false]"},
+       {"[true,true]"}},
       {R"({"type": "array", "uniqueItems": true, "maxItems": 1})", {"[]", "[{}]"}, {"[1,2]"}},
   });
 }
@@ -146,7 +154,9 @@ TEST(JsonSchemaKeywords, NumbersOfBothDrafts) {
        {"2", "3"},
        {"1", "4"}},
       {R"({"type": "number", "exclusiveMinimum": 0, "maximum": 0.5})", {"0.25", "0.5"}, {"0", "0.75", "-1"}},
-      {R"({"type": "integer", "allOf": [{"multipleOf": 2}, {"multipleOf": 3}]})", {"6", "0", "-12"}, {"2", "3"}},
+      {R"({"type": "integer", "allOf": [{"multipleOf": 2}, {"multipleOf": 3}]})",
+       {"6", "0", "-12"},
+       {"2", "3"}},
       {R"({"type": "number", "not": {"type": "integer"}})", {"1.5"}, {"1", "1.0"}},
       {R"({"type": "integer", "not": {"enum": [1, 2]}})", {"3", "12"}, {"1", "2"}},
       {R"({"type": "integer", "not": {"multipleOf": 5}})", {"1", "12"}, {"5", "10", "0"}},
@@ -204,7 +214,9 @@ TEST(JsonSchemaKeywords, NotOfSimpleThings) {
       {R"({"type": "array", "not": {"items": {"type": "null"}}})", {"[1]", "[null,1]"}, {"[]", "[null]"}},
       {R"({"type": "array", "not": {"contains": {"type": "null"}}})", {"[]", "[1]"}, {"[1,null]"}},
       {R"({"type": "array", "not": {"minItems": 2}})", {"[]", "[1]"}, {"[1,2]"}},
-      {R"({"not": {"anyOf": [{"type": "null"}, {"minimum": 3}]}, "type": ["null", "integer"]})", {"2"}, {"null", "3"}},
+      {R"({"not": {"anyOf": [{"type": "null"}, {"minimum": 3}]}, "type": ["null", "integer"]})",
+       {"2"},
+       {"null", "3"}},
       {R"({"not": {"not": {"type": "null"}}})", {"null"}, {"1"}},
       {R"({"type": "object", "properties": {"a": {"not": {}}, "b": {}}})", {R"({"b":1})"}, {R"({"a":1})"}},
   });
@@ -227,7 +239,9 @@ TEST(JsonSchemaKeywords, References) {
       {R"({"$ref": "#/definitions/Partial%3CFoo%3E", "definitions": {"Partial<Foo>": {"type": "boolean"}}})",
        {"true"},
        {"1"}},
-      {R"({"$ref": "#/$defs/a", "maxLength": 2, "$defs": {"a": {"type": "string"}}})", {R"("ab")"}, {R"("abc")", "1"}},
+      {R"({"$ref": "#/$defs/a", "maxLength": 2, "$defs": {"a": {"type": "string"}}})",
+       {R"("ab")"},
+       {R"("abc")", "1"}},
       // Drafts up to 7 ignore what stands beside a reference.
       {R"({"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "maxLength": 2,
            "definitions": {"a": {"type": "string"}}})",

@@ -32,12 +32,17 @@ class Maker {
 
   SchemaJson Value(int depth) {
     switch (random_.Below(depth > 0 ? 9 : 6)) {
-      case 0: return nullptr;
-      case 1: return random_.Uniform() < 0.5;
-      case 2: return Integer();
-      case 3: return 0.5 * static_cast<double>(Integer());
+      case 0:
+        return nullptr;
+      case 1:
+        return random_.Uniform() < 0.5;
+      case 2:
+        return Integer();
+      case 3:
+        return 0.5 * static_cast<double>(Integer());
       case 4:
-      case 5: return Text();
+      case 5:
+        return Text();
       case 6: {
         SchemaJson array = SchemaJson::array();
         for (uint64_t i = random_.Below(4); i > 0; --i) array.push_back(Value(depth - 1));
@@ -65,7 +70,7 @@ class Maker {
     return names;
   }
   SchemaJson Type() {
-    static const std::vector<std::string> types = {"object", "object", "array",   "string",
+    static const std::vector<std::string> types = {"object", "object",  "array",   "string",
                                                    "number", "integer", "boolean", "null"};
     if (random_.Uniform() < 0.8) return OneOf(types);
     return {"object", OneOf({"array", "string", "integer", "null"})};
@@ -83,13 +88,26 @@ class Maker {
 
   void AddKeyword(SchemaJson* schema, int depth) {
     static const std::vector<const char*> flat = {
-        "enum", "const",      "minLength", "maxLength",     "pattern",       "minimum",
-        "maximum",  "exclusiveMinimum", "exclusiveMaximum", "required", "minProperties", "maxProperties",
-        "minItems", "maxItems", "uniqueItems", "multipleOf", "format", "dependentRequired"};
-    static const std::vector<const char*> deep = {
-        "properties", "properties", "additionalProperties", "patternProperties", "propertyNames",
-        "items",  "prefixItems", "contains", "anyOf", "oneOf", "oneOf", "allOf", "not", "if", "$ref",
-        "dependentSchemas"};
+        "enum",          "const",         "minLength",        "maxLength",        "pattern",
+        "minimum",       "maximum",       "exclusiveMinimum", "exclusiveMaximum", "required",
+        "minProperties", "maxProperties", "minItems",         "maxItems",         "uniqueItems",
+        "multipleOf",    "format",        "dependentRequired"};
+    static const std::vector<const char*> deep = {"properties",
+                                                  "properties",
+                                                  "additionalProperties",
+                                                  "patternProperties",
+                                                  "propertyNames",
+                                                  "items",
+                                                  "prefixItems",
+                                                  "contains",
+                                                  "anyOf",
+                                                  "oneOf",
+                                                  "oneOf",
+                                                  "allOf",
+                                                  "not",
+                                                  "if",
+                                                  "$ref",
+                                                  "dependentSchemas"};
     if (depth <= 0 || random_.Uniform() < 0.45)
       AddFlat(schema, flat[random_.Below(flat.size())]);
     else
@@ -178,16 +196,18 @@ TEST(JsonSchemaRandom, AcceptsNothingThatIsNotValid) {
       ++written;
       const auto value = SchemaJson::parse(text.text, nullptr, /*allow_exceptions=*/false);
       ASSERT_FALSE(value.is_discarded()) << "no JSON: " << text.text;
-      EXPECT_TRUE(IsValid(schema, value, schema)) << schema << "\nwrites " << text.text << "\nround " << round;
+      EXPECT_TRUE(IsValid(schema, value, schema))
+          << schema << "\nwrites " << text.text << "\nround " << round;
     }
   }
-  // Most schemas are enforced, and most valid values may be written (properties come in an order, and a model need not
-  // write what only the negation of a schema allows).
+  // Most schemas are enforced, and most valid values may be written (properties come in an order, and a model
+  // need not write what only the negation of a schema allows).
   EXPECT_GT(compiled, 600);
   EXPECT_GT(written, 1000);
   EXPECT_GT(accepted, valid / 2);
   RecordProperty("compiled", compiled);
-  std::cout << compiled << " compiled, " << written << " written, " << accepted << " of " << valid << " accepted\n";
+  std::cout << compiled << " compiled, " << written << " written, " << accepted << " of " << valid
+            << " accepted\n";
 }
 
 }  // namespace
