@@ -111,7 +111,7 @@ class SchemaBrancher {
   const SchemaDocument& document() const { return document_; }
   JsonStringLanguages& strings() { return strings_; }
 
-  static constexpr size_t kMaxSteps = 400'000;
+  static constexpr size_t kMaxSteps = 100'000;
   static constexpr size_t kMaxBranches = 2000;  ///< of one node
   static constexpr int32_t kMaxDepth = 200;  ///< of alternatives within alternatives, of nodes within nodes
 
