@@ -2,7 +2,6 @@
 // docs/grammar.md has the language, the JSON Schema table and the limits.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,11 +30,28 @@ struct GrammarEdge {
     kByte,   ///< a byte from low to high leads to `target`
     kEmpty,  ///< `target`, at no cost
     kCall,   ///< the text of `rule`, then `target`
+    kAgain,  ///< in a counting rule: one more part is complete and another may follow; counts it
+    kLeave,  ///< in a counting rule: one more part is complete and there are enough
   };
   Kind kind;
   uint8_t low = 0, high = 0;
   uint32_t target = 0;
   uint32_t rule = 0;
+};
+
+/// A rule that repeats a part `min` to `max` times has one automaton for the part, and a count of the
+/// complete parts beside the state. Other rules do not count: their count is always 0.
+struct GrammarCounter {
+  static constexpr uint32_t kUnbounded = UINT32_MAX;
+  uint32_t min = 0, max = 0;
+
+  /// With `count` complete parts before this one: whether the rule may end after it, or go on.
+  bool may_leave(uint32_t count) const { return count + 1 >= min; }
+  bool may_go_on(uint32_t count) const { return max == kUnbounded || count + 1 < max; }
+  /// Without an upper bound no count beyond the lower one makes a difference.
+  uint32_t Next(uint32_t count) const { return max == kUnbounded && count >= min ? count : count + 1; }
+  /// Whether what may follow `count` may also follow `less` (≤ count), so that only `less` needs to be kept.
+  bool Includes(uint32_t less, uint32_t count) const { return less == count || may_leave(less); }
 };
 
 /// A compiled grammar: an automaton per rule, the states numbered through. No rule calls itself before a byte
@@ -52,27 +68,31 @@ class Grammar {
   std::span<const GrammarEdge> edges(uint32_t state) const {
     return {edges_.data() + begin_[state], begin_[state + 1] - begin_[state]};
   }
+  /// Whether bytes may be read in the state.
+  bool reads(uint32_t state) const { return (traits_[state] & kReads) != 0; }
+  /// Whether reading bytes is all that can be done in the state.
+  bool only_reads(uint32_t state) const { return traits_[state] == kReads; }
   /// The least number of calls within one another that reaching the end of the rule takes from here.
   uint32_t need(uint32_t state) const { return need_[state]; }
+  /// Of the rule that the state belongs to.
+  const GrammarCounter& counter(uint32_t state) const { return counters_[counter_of_[state]]; }
   size_t states() const { return need_.size(); }
   size_t rules() const { return starts_.size(); }
-
-  /// Bytes that no edge tells apart are of one class.
-  uint8_t byte_class(uint8_t byte) const { return byte_class_[byte]; }
-  size_t byte_classes() const { return byte_classes_; }
 
  private:
   friend class GrammarCompiler;
   Grammar() = default;
 
   uint32_t root_ = 0;
-  std::vector<uint32_t> starts_;    // by rule
-  std::vector<bool> nullable_;      // by rule
-  std::vector<uint32_t> begin_;     // by state, and one more: where its edges begin
-  std::vector<GrammarEdge> edges_;  // by state
-  std::vector<uint32_t> need_;      // by state
-  std::array<uint8_t, 256> byte_class_{};
-  size_t byte_classes_ = 0;
+  std::vector<uint32_t> starts_;              // by rule
+  std::vector<bool> nullable_;                // by rule
+  std::vector<uint32_t> begin_;               // by state, and one more: where its edges begin
+  std::vector<GrammarEdge> edges_;            // by state
+  std::vector<uint32_t> need_;                // by state
+  enum : uint8_t { kReads = 1, kMoves = 2 };  // moves: has edges that read no byte
+  std::vector<uint8_t> traits_;               // by state
+  std::vector<GrammarCounter> counters_;      // the first is that of rules that do not count
+  std::vector<uint32_t> counter_of_;          // by state
 };
 
 /// Reads a grammar in the language of docs/grammar.md (llama.cpp's GBNF, without its token literals). The

@@ -10,6 +10,12 @@
 namespace tern {
 namespace {
 
+/// Whether an edge leads on without a byte and without a call.
+bool IsFree(const GrammarEdge& edge) {
+  return edge.kind == GrammarEdge::kEmpty || edge.kind == GrammarEdge::kAgain ||
+         edge.kind == GrammarEdge::kLeave;
+}
+
 /// values[begin[k] … begin[k+1]) are the numbers i with key(i) == k.
 template <typename Key>
 void GroupBy(size_t keys, size_t count, Key key, std::vector<uint32_t>* begin,
@@ -56,8 +62,7 @@ void GrammarCompiler::FindNullable() {
     work.pop_back();
     for (uint32_t i = in_begin_[state]; i < in_begin_[state + 1]; ++i) {
       const GrammarEdge& edge = grammar_->edges_[in_[i]];
-      const bool free = edge.kind == GrammarEdge::kEmpty ||
-                        (edge.kind == GrammarEdge::kCall && grammar_->nullable_[edge.rule]);
+      const bool free = IsFree(edge) || (edge.kind == GrammarEdge::kCall && grammar_->nullable_[edge.rule]);
       if (free) mark(edge_from_[in_[i]]);
     }
     const uint32_t rule = started_[state];
@@ -85,6 +90,8 @@ bool GrammarCompiler::IsNullable(Expr expr) const {
       return node.min == 0 || IsNullable(node.parts.front());
     case GrammarBuilder::Kind::kCall:
       return grammar_->nullable_[node.rule];
+    case GrammarBuilder::Kind::kAutomaton:
+      return node.automaton->accepts[0];
   }
   return false;
 }
@@ -125,7 +132,7 @@ std::vector<std::vector<uint32_t>> GrammarCompiler::FirstCalls() const {
       work.pop_back();
       for (const GrammarEdge& edge : grammar_->edges(state)) {
         if (edge.kind == GrammarEdge::kCall) calls[rule].push_back(edge.rule);
-        if (edge.kind == GrammarEdge::kEmpty) visit(edge.target);
+        if (IsFree(edge)) visit(edge.target);
         if (edge.kind == GrammarEdge::kCall && grammar_->nullable_[edge.rule]) visit(edge.target);
       }
     }
@@ -172,8 +179,17 @@ void GrammarCompiler::TurnTailCallsToJumps() {
   }
 }
 
+/// A part that can be empty can be so any number of times: there are always enough of them.
+void GrammarCompiler::FreeNullableCounters() {
+  for (uint32_t rule = 0; rule < finals_.size(); ++rule) {
+    const uint32_t counter = grammar_->counter_of_[grammar_->starts_[rule]];
+    if (counter != 0 && grammar_->nullable_[rule]) grammar_->counters_[counter].min = 0;
+  }
+}
+
 /// Shortest paths to the ends, where a call costs the most of what it and the rest need (Knuth's
-/// generalisation of Dijkstra's method: costs never fall on the way, so the least open one is final).
+/// generalisation of Dijkstra's method: costs never fall on the way, so the least open one is final). A count
+/// makes no difference: where one part was read, another one can be, by the same calls.
 void GrammarCompiler::FindNeeds() {
   std::vector<uint32_t>& need = grammar_->need_;
   need.assign(states_, kNone);
@@ -243,19 +259,12 @@ void GrammarCompiler::DropDeadEnds() {
   edges.resize(kept);
 }
 
-void GrammarCompiler::FindByteClasses() {
-  std::array<bool, 257> border{};
-  for (const GrammarEdge& edge : grammar_->edges_) {
-    if (edge.kind != GrammarEdge::kByte) continue;
-    border[edge.low] = true;
-    border[edge.high + 1] = true;
+void GrammarCompiler::FindTraits() {
+  grammar_->traits_.assign(states_, 0);
+  for (uint32_t state = 0; state < states_; ++state) {
+    for (const GrammarEdge& edge : grammar_->edges(state))
+      grammar_->traits_[state] |= edge.kind == GrammarEdge::kByte ? Grammar::kReads : Grammar::kMoves;
   }
-  uint8_t byte_class = 0;
-  for (size_t byte = 0; byte < 256; ++byte) {
-    if (byte > 0 && border[byte]) ++byte_class;
-    grammar_->byte_class_[byte] = byte_class;
-  }
-  grammar_->byte_classes_ = size_t{byte_class} + 1;
 }
 
 }  // namespace tern

@@ -62,6 +62,13 @@ GrammarBuilder::Expr GrammarBuilder::Repeat(Expr part, int32_t min, int32_t max,
 
 GrammarBuilder::Expr GrammarBuilder::Call(Rule rule) { return Add({.kind = Kind::kCall, .rule = rule}); }
 
+GrammarBuilder::Expr GrammarBuilder::Automaton(const std::shared_ptr<const ByteAutomaton>& automaton) {
+  const auto [it, added] = automata_.try_emplace(automaton.get(), 0);
+  if (added)
+    it->second = RuleOf(Add({.kind = Kind::kAutomaton, .automaton = automaton}), "(a pattern)", kNoPlace);
+  return Call(it->second);
+}
+
 GrammarBuilder::Rule GrammarBuilder::NewRule(std::string name, size_t place) {
   rules_.push_back({std::move(name), place, 0});
   return static_cast<Rule>(rules_.size() - 1);

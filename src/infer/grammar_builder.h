@@ -14,6 +14,7 @@
 
 #include "base/parallel.h"
 #include "base/status.h"
+#include "infer/byte_automaton.h"
 #include "infer/grammar.h"
 #include "infer/grammar_chars.h"
 
@@ -45,6 +46,8 @@ class GrammarBuilder {
   Expr Repeat(Expr part, int32_t min, int32_t max, size_t place = kNoPlace);
   Expr Optional(Expr part) { return Choice({part, Empty()}); }
   Expr Call(Rule rule);
+  /// The bytes that an automaton accepts: a call of one rule, however often it is used.
+  Expr Automaton(const std::shared_ptr<const ByteAutomaton>& automaton);
 
   /// A rule to be defined later, once. `name` and `place` are for errors.
   Rule NewRule(std::string name, size_t place);
@@ -58,15 +61,16 @@ class GrammarBuilder {
   Result<std::shared_ptr<const Grammar>> Build(Rule root,
                                                FunctionRef<std::string(size_t place)> describe) const;
 
-  enum class Kind : uint8_t { kText, kChars, kSequence, kChoice, kRepeat, kCall };
+  enum class Kind : uint8_t { kText, kChars, kSequence, kChoice, kRepeat, kCall, kAutomaton };
   struct Node {
     Kind kind;
-    std::string text = {};                     ///< kText: the bytes
-    std::vector<Utf8Sequence> sequences = {};  ///< kChars
-    std::vector<Expr> parts = {};              ///< kSequence, kChoice, kRepeat (one)
-    int32_t min = 0, max = 0;                  ///< kRepeat
-    size_t place = kNoPlace;                   ///< kRepeat
-    Rule rule = 0;                             ///< kCall
+    std::string text = {};                                ///< kText: the bytes
+    std::vector<Utf8Sequence> sequences = {};             ///< kChars
+    std::vector<Expr> parts = {};                         ///< kSequence, kChoice, kRepeat (one)
+    int32_t min = 0, max = 0;                             ///< kRepeat
+    size_t place = kNoPlace;                              ///< kRepeat
+    Rule rule = 0;                                        ///< kCall
+    std::shared_ptr<const ByteAutomaton> automaton = {};  ///< kAutomaton, which is the whole body of a rule
   };
   struct RuleInfo {
     std::string name;
@@ -82,6 +86,7 @@ class GrammarBuilder {
   Expr OneOfSorted(std::span<const std::string> texts, size_t from);
   std::vector<Node> nodes_;
   std::vector<RuleInfo> rules_;
+  std::map<const ByteAutomaton*, Rule> automata_;
 };
 
 }  // namespace tern

@@ -20,11 +20,12 @@ Result<std::shared_ptr<const Grammar>> GrammarCompiler::Compile(GrammarBuilder::
   TERN_RETURN_IF_ERROR(CheckEmptyLoops());
   TERN_RETURN_IF_ERROR(CheckLeftRecursion());
   TurnTailCallsToJumps();
+  FreeNullableCounters();
   IndexEdges();
   FindNeeds();
   TERN_RETURN_IF_ERROR(CheckNeeds());
   DropDeadEnds();
-  FindByteClasses();
+  FindTraits();
   return std::shared_ptr<const Grammar>(std::move(grammar_));
 }
 
@@ -42,13 +43,20 @@ void GrammarCompiler::AddEdge(uint32_t from, GrammarEdge edge) {
 
 /// The list of rules grows while it is walked: repeated parts become rules.
 void GrammarCompiler::CompileRules() {
-  for (const auto& rule : builder_.rules()) bodies_.push_back(rule.body);
+  for (const auto& rule : builder_.rules()) bodies_.push_back({rule.body});
+  grammar_->counters_.push_back({});
   for (size_t rule = 0; rule < bodies_.size() && !too_large_; ++rule) {
     const uint32_t start = NewState();
     const uint32_t end = NewState();
     grammar_->starts_.push_back(start);
     finals_.push_back(end);
-    CompileExpr(bodies_[rule], start, end);
+    const Body body = bodies_[rule];  // a copy: the list grows
+    if (body.counted)
+      CompileCounted(body.counter, body.expr, start, end);
+    else
+      CompileExpr(body.expr, start, end);
+    grammar_->counter_of_.resize(states_,
+                                 body.counted ? static_cast<uint32_t>(grammar_->counters_.size() - 1) : 0);
   }
 }
 
@@ -78,6 +86,26 @@ void GrammarCompiler::CompileExpr(Expr expr, uint32_t from, uint32_t to) {
       return CompileRepeat(node, from, to);
     case GrammarBuilder::Kind::kCall:
       return AddEdge(from, {.kind = GrammarEdge::kCall, .target = to, .rule = node.rule});
+    case GrammarBuilder::Kind::kAutomaton:
+      return CompileAutomaton(*node.automaton, from, to);
+  }
+}
+
+/// Its states are copied; those that accept and go on lead to `to` as well. It may lead back to `from`: it is
+/// all of its rule.
+void GrammarCompiler::CompileAutomaton(const ByteAutomaton& automaton, uint32_t from, uint32_t to) {
+  std::vector<uint32_t> states(automaton.states(), from);
+  for (uint32_t state = 0; state < states.size(); ++state) {
+    const bool ends = automaton.accepts[state] && automaton.EdgesOf(state).empty();
+    if (state > 0) states[state] = ends ? to : NewState();
+    if (automaton.accepts[state] && states[state] != to) AddEmpty(states[state], to);
+  }
+  for (uint32_t state = 0; state < states.size(); ++state) {
+    for (const ByteAutomaton::Edge& edge : automaton.EdgesOf(state)) {
+      AddEdge(
+          states[state],
+          {.kind = GrammarEdge::kByte, .low = edge.low, .high = edge.high, .target = states[edge.target]});
+    }
   }
 }
 
@@ -115,13 +143,22 @@ void GrammarCompiler::CompileChars(const std::vector<Utf8Sequence>& sequences, u
   }
 }
 
-/// `min` copies in a row, then either a loop or copies from each of which `to` is near.
+/// `min` copies in a row, then either a loop or copies from each of which `to` is near; a rule that counts
+/// where these would be many.
 void GrammarCompiler::CompileRepeat(const GrammarBuilder::Node& node, uint32_t from, uint32_t to) {
-  const Expr part = node.parts.front();
+  const Expr part = Inlined(node.parts.front());
   const bool unbounded = node.max == GrammarBuilder::kUnbounded;
   if (!unbounded && node.max == 0) return AddEmpty(from, to);
   const int32_t before_loop = unbounded ? std::max(node.min - 1, 0) : node.max;
-  const bool called = before_loop > 1 && !IsSmall(part);
+  const bool small = IsSmall(part);
+  constexpr int32_t kFewSmall = 20, kFew = 4;
+  if (before_loop > (small ? kFewSmall : kFew)) {
+    if (node.min == 0) AddEmpty(from, to);
+    return AddEdge(from, {.kind = GrammarEdge::kCall,
+                          .target = to,
+                          .rule = RuleOfCounted(part, std::max(node.min, 1), node.max)});
+  }
+  const bool called = before_loop > 1 && !small;
   for (int32_t i = 0; i < before_loop && !too_large_; ++i) {
     if (!unbounded && i >= node.min) AddEmpty(from, to);
     const uint32_t next = !unbounded && i + 1 == before_loop ? to : NewState();
@@ -135,6 +172,15 @@ void GrammarCompiler::CompileRepeat(const GrammarBuilder::Node& node, uint32_t f
   CompileCopy(part, called, begin, end);
   AddEmpty(end, begin);
   AddEmpty(node.min == 0 ? begin : end, to);
+}
+
+/// The part from the start to `complete`, and from there back to the start or to the end.
+void GrammarCompiler::CompileCounted(const GrammarCounter& counter, Expr part, uint32_t start, uint32_t end) {
+  grammar_->counters_.push_back(counter);
+  const uint32_t complete = NewState();
+  CompileExpr(part, start, complete);
+  AddEdge(complete, {.kind = GrammarEdge::kAgain, .target = start});
+  AddEdge(complete, {.kind = GrammarEdge::kLeave, .target = end});
 }
 
 void GrammarCompiler::CompileCopy(Expr part, bool called, uint32_t from, uint32_t to) {
@@ -158,9 +204,36 @@ bool GrammarCompiler::IsSmall(Expr expr) const {
   }
 }
 
+/// What a call of a short rule that calls nothing would read: a repetition of it needs no calls.
+GrammarBuilder::Expr GrammarCompiler::Inlined(Expr expr) const {
+  const GrammarBuilder::Node& node = builder_.node(expr);
+  if (node.kind != GrammarBuilder::Kind::kCall) return expr;
+  const Expr body = builder_.rules()[node.rule].body;
+  size_t size = 0;
+  return IsFlat(body, &size) ? body : expr;
+}
+
+bool GrammarCompiler::IsFlat(Expr expr, size_t* size) const {
+  constexpr size_t kMostNodes = 64;
+  const GrammarBuilder::Node& node = builder_.node(expr);
+  const bool leaf = node.kind == GrammarBuilder::Kind::kText || node.kind == GrammarBuilder::Kind::kChars;
+  const bool inner =
+      node.kind == GrammarBuilder::Kind::kSequence || node.kind == GrammarBuilder::Kind::kChoice;
+  if (++*size > kMostNodes || (!leaf && !inner)) return false;
+  return std::all_of(node.parts.begin(), node.parts.end(), [&](Expr part) { return IsFlat(part, size); });
+}
+
 uint32_t GrammarCompiler::RuleOfRepeated(Expr expr) {
   const auto [it, added] = repeated_.try_emplace(expr, static_cast<uint32_t>(bodies_.size()));
-  if (added) bodies_.push_back(expr);
+  if (added) bodies_.push_back({expr});
+  return it->second;
+}
+
+uint32_t GrammarCompiler::RuleOfCounted(Expr part, int32_t min, int32_t max) {
+  const auto [it, added] = counted_.try_emplace({part, min, max}, static_cast<uint32_t>(bodies_.size()));
+  const uint32_t most =
+      max == GrammarBuilder::kUnbounded ? GrammarCounter::kUnbounded : static_cast<uint32_t>(max);
+  if (added) bodies_.push_back({part, true, {static_cast<uint32_t>(min), most}});
   return it->second;
 }
 

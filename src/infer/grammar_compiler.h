@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "infer/grammar_builder.h"
@@ -28,12 +29,17 @@ class GrammarCompiler {
   void AddEmpty(uint32_t from, uint32_t to) { AddEdge(from, {.kind = GrammarEdge::kEmpty, .target = to}); }
   void CompileRules();
   void CompileExpr(Expr expr, uint32_t from, uint32_t to);
+  void CompileAutomaton(const ByteAutomaton& automaton, uint32_t from, uint32_t to);
   void CompileText(const std::string& text, uint32_t from, uint32_t to);
   void CompileChars(const std::vector<Utf8Sequence>& sequences, uint32_t from, uint32_t to);
   void CompileRepeat(const GrammarBuilder::Node& node, uint32_t from, uint32_t to);
   void CompileCopy(Expr part, bool called, uint32_t from, uint32_t to);
   bool IsSmall(Expr expr) const;
+  Expr Inlined(Expr expr) const;
+  bool IsFlat(Expr expr, size_t* size) const;
   uint32_t RuleOfRepeated(Expr expr);
+  uint32_t RuleOfCounted(Expr part, int32_t min, int32_t max);
+  void CompileCounted(const GrammarCounter& counter, Expr part, uint32_t start, uint32_t end);
   void SortEdges();
 
   // grammar_analysis.cc: what is known of them
@@ -44,10 +50,11 @@ class GrammarCompiler {
   Status CheckLeftRecursion() const;
   std::vector<std::vector<uint32_t>> FirstCalls() const;
   void TurnTailCallsToJumps();
+  void FreeNullableCounters();
   void FindNeeds();
   Status CheckNeeds() const;
   void DropDeadEnds();
-  void FindByteClasses();
+  void FindTraits();
   /// "line 3, column 7: ", or nothing.
   std::string Where(size_t place) const;
   std::string WhereRule(uint32_t rule) const;
@@ -56,10 +63,17 @@ class GrammarCompiler {
   const GrammarBuilder& builder_;
   FunctionRef<std::string(size_t)> describe_;
   std::shared_ptr<Grammar> grammar_;
-  std::vector<uint32_t> finals_;       // by rule: the state it ends in
-  std::vector<Expr> bodies_;           // by rule; those beyond the builder's rules are repeated parts
-  std::map<Expr, uint32_t> repeated_;  // the rules of repeated parts
-  std::vector<uint32_t> from_;         // by edge, until the edges are sorted by it
+  std::vector<uint32_t> finals_;  // by rule: the state it ends in
+  /// A rule to compile. Those beyond the builder's rules are repeated parts, with or without a count.
+  struct Body {
+    Expr expr;
+    bool counted = false;
+    GrammarCounter counter = {};
+  };
+  std::vector<Body> bodies_;                                        // by rule
+  std::map<Expr, uint32_t> repeated_;                               // the rules of repeated parts
+  std::map<std::tuple<Expr, int32_t, int32_t>, uint32_t> counted_;  // by part, min and max
+  std::vector<uint32_t> from_;  // by edge, until the edges are sorted by it
   uint32_t states_ = 0;
   bool too_large_ = false;
 

@@ -9,28 +9,23 @@
 
 #include "base/status.h"
 #include "infer/grammar.h"
+#include "infer/grammar_step.h"
 
 namespace tern {
 
 /// Where a rule's text goes on when it has ended: one of several ways where the grammar is ambiguous.
 /// Immutable; stacks share what is below.
-struct GrammarStack {
-  struct Frame {
-    uint32_t state;                             ///< to go on from
-    std::shared_ptr<const GrammarStack> below;  ///< null: in the root rule
-  };
-  std::vector<Frame> frames;  ///< never empty; sorted
-  uint32_t depth = 1;         ///< of the deepest way
-  uint64_t hash = 0;          ///< of all of it
+struct GrammarStack : std::enable_shared_from_this<GrammarStack> {
+  using Frame = GrammarEntry<std::shared_ptr<const GrammarStack>>;  ///< stack: null in the root rule
+  std::vector<Frame> frames;                                        ///< never empty; canonical
+  uint32_t depth = 1;                                               ///< of the deepest way
+  uint64_t hash = 0;                                                ///< of all of it
 };
 
 /// All the places in a grammar that a text may have come to. Immutable.
 struct GrammarPlaces {
-  struct Item {
-    uint32_t state;  ///< with bytes to read
-    std::shared_ptr<const GrammarStack> stack;
-  };
-  std::vector<Item> items;  ///< sorted
+  using Item = GrammarStack::Frame;
+  std::vector<Item> items;  ///< states with bytes to read; canonical
   bool complete = false;    ///< the text so far is one of the grammar's
   uint64_t hash = 0;
 

@@ -12,9 +12,10 @@ namespace tern {
 /// Any JSON object, compact but for single spaces.
 Result<std::shared_ptr<const Grammar>> JsonObjectGrammar();
 
-/// Texts that are JSON and valid against the schema (a subset of draft 2020-12). Not all valid texts:
-/// properties come in the schema's order, white space is a single space here and there, numbers have a
-/// bounded length. What cannot be promised is refused: the error begins with the JSON pointer of the keyword.
+/// Texts that are JSON and valid against the schema (drafts 4 to 2020-12). Not all valid texts: described
+/// properties come in the schema's order and the others after them, white space is a single space here and
+/// there, numbers have a bounded length. Unknown keywords and formats are annotations. What cannot be promised
+/// is refused: the error begins with the JSON pointer of the keyword. Up to 4 MiB.
 Result<std::shared_ptr<const Grammar>> JsonSchemaGrammar(std::string_view schema);
 
 }  // namespace tern

@@ -1,15 +1,16 @@
-// Formats of JSON Schema's strings, as regular expressions.
+// Formats of JSON Schema's strings, as regular languages.
 #pragma once
 
-#include <string>
+#include <optional>
 #include <string_view>
+
+#include "base/status.h"
+#include "infer/regular_language.h"
 
 namespace tern {
 
-/// A pattern (infer/grammar_pattern.h) all of whose texts are of the format; empty: a format that is not
-/// supported.
-std::string PatternOfFormat(std::string_view format);
-/// The names of all supported formats, for an error.
-std::string SupportedFormats();
+/// The texts of a format of JSON Schema's that is enforced (docs/grammar.md has the list); nothing for all
+/// other names, which are annotations. Compiled once per process. Thread-safe.
+Result<std::optional<RegularLanguage>> LanguageOfFormat(std::string_view format);
 
 }  // namespace tern

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
-#include "infer/grammar_pattern.h"
+#include "infer/regular_automaton.h"
+#include "infer/regular_bytes.h"
+#include "infer/regular_numbers.h"
 #include "text/utf8.h"
 
 namespace tern {
@@ -15,50 +17,7 @@ using Expr = GrammarBuilder::Expr;
 /// What a JSON string must escape.
 CharSet MustEscape() { return CharSet({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}}); }
 
-std::string Escape(int32_t c) {
-  switch (c) {
-    case '"':
-      return "\\\"";
-    case '\\':
-      return "\\\\";
-    case '\b':
-      return "\\b";
-    case '\f':
-      return "\\f";
-    case '\n':
-      return "\\n";
-    case '\r':
-      return "\\r";
-    case '\t':
-      return "\\t";
-    default:
-      return fmt::format("\\u{:04x}", c);
-  }
-}
-
-int64_t PowerOf10(int digits) {
-  int64_t power = 1;
-  for (int i = 0; i < digits; ++i) power *= 10;
-  return power;
-}
-
 }  // namespace
-
-/// A character as patterns use it: each in one way, escaped where it must be.
-Expr JsonExpressions::OneOf(const CharSet& set) {
-  const bool all = set.ranges() == CharSet::All().ranges();
-  if (all && all_) return *all_;
-  std::vector<Expr> ways;
-  const CharSet plain = set.Minus(MustEscape());
-  if (!plain.empty()) ways.push_back(builder_.Chars(plain));
-  const CharSet escaped = set.Intersection(MustEscape());
-  for (const CharRange range : escaped.ranges()) {
-    for (int32_t c = range.first; c <= range.last; ++c) ways.push_back(builder_.Text(Escape(c)));
-  }
-  const Expr expr = builder_.Choice(std::move(ways));
-  if (all) all_ = expr;
-  return expr;
-}
 
 /// A character as free strings use it: also escaped where it need not be; surrogates in pairs alone.
 Expr JsonExpressions::AnyChar() {
@@ -89,110 +48,88 @@ Expr JsonExpressions::String(int32_t min, int32_t max) {
   return Rule(builder_.Sequence({quote, builder_.Repeat(AnyChar(), min, max), quote}));
 }
 
-Result<Expr> JsonExpressions::StringOfPattern(std::string_view pattern) {
-  TERN_ASSIGN_OR_RETURN(const Expr body,
-                        PatternExpr(pattern, &builder_, [this](const CharSet& set) { return OneOf(set); }));
+/// A character of the set, escaped in one way where it must be.
+Expr JsonExpressions::CharOf(const CharSet& set) {
+  std::vector<Expr> ways;
+  const CharSet escaped = set.Intersection(MustEscape()), plain = set.Minus(escaped);
+  if (!plain.empty()) ways.push_back(builder_.Chars(plain));
+  std::vector<std::string> escapes;
+  for (const CharRange range : escaped.ranges()) {
+    for (int32_t c = range.first; c <= range.last; ++c) escapes.push_back(JsonEscape(c));
+  }
+  if (!escapes.empty()) ways.push_back(builder_.OneOf(std::move(escapes)));
+  return Rule(builder_.Choice(std::move(ways)));
+}
+
+/// A longer repetition of one character is counted by the matcher; unrolled, each count would be a state.
+Result<Expr> JsonExpressions::CountedOf(Expr character, TextLength length) {
+  constexpr uint32_t kMost = GrammarLimits::kRepeats;
+  if (length.min > kMost) return Unsupported("a length of more than " + std::to_string(kMost));
+  // A maximum that is too large becomes a smaller one: that asks for less.
+  const int32_t most =
+      length.max == TextLength::kUnlimited ? kUnlimited : static_cast<int32_t>(std::min(length.max, kMost));
   const Expr quote = builder_.Text("\"");
-  return Rule(builder_.Sequence({quote, body, quote}));
+  const Expr all = builder_.Repeat(character, static_cast<int32_t>(length.min), most);
+  return Rule(builder_.Sequence({quote, all, quote}));
 }
 
-Expr JsonExpressions::Digits(int32_t min, int32_t max) {
-  const Expr digit = builder_.Chars(CharSet({{'0', '9'}}));
-  return max == 0 ? builder_.Empty() : builder_.Repeat(digit, min, max);
+Result<Expr> JsonExpressions::StringOf(const RegularLanguage& language, RegularBudget* budget) {
+  if (language.automaton() != RegularLanguage::All().automaton()) return NameOf(language, budget);
+  return CountedOf(AnyChar(), language.length());
 }
 
-/// Exponents have two digits at most: with the digits in front everything fits a double.
+Result<Expr> JsonExpressions::NameOf(const RegularLanguage& language, RegularBudget* budget) {
+  const LanguageKey key{language.automaton(), language.length().min, language.length().max};
+  const auto known = languages_.find(key);
+  if (known != languages_.end()) return known->second;
+  constexpr uint32_t kUnrolled = 64;
+  const TextLength length = language.length();
+  const uint32_t counts = length.max == TextLength::kUnlimited ? length.min : length.max;
+  const auto set = language.OnlySet();
+  if (set && counts > kUnrolled) {
+    TERN_ASSIGN_OR_RETURN(const Expr expr, CountedOf(CharOf(*set), length));
+    languages_.emplace(key, expr);
+    return expr;
+  }
+  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kJsonString, budget));
+  const Expr expr = builder_.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));
+  languages_.emplace(key, expr);
+  return expr;
+}
+
+Result<Expr> JsonExpressions::PlainOf(const RegularLanguage& language, RegularBudget* budget) {
+  const LanguageKey key{language.automaton(), language.length().min, language.length().max};
+  const auto known = plain_languages_.find(key);
+  if (known != plain_languages_.end()) return known->second;
+  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kPlain, budget));
+  const Expr expr = builder_.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));
+  plain_languages_.emplace(key, expr);
+  return expr;
+}
+
 Expr JsonExpressions::Number() {
-  const Expr first = builder_.Chars(CharSet({{'1', '9'}}));
-  const Expr whole =
-      builder_.Choice({builder_.Text("0"), builder_.Sequence({first, Digits(0, kJsonDigits - 1)})});
-  const Expr fraction = builder_.Sequence({builder_.Text("."), Digits(1, kJsonDigits - 1)});
-  const Expr sign = builder_.Chars(CharSet({{'+', '+'}, {'-', '-'}}));
-  const Expr exponent = builder_.Sequence(
-      {builder_.Chars(CharSet({{'e', 'e'}, {'E', 'E'}})), builder_.Optional(sign), Digits(1, 2)});
-  return Rule(builder_.Sequence({builder_.Optional(builder_.Text("-")), whole, builder_.Optional(fraction),
-                                 builder_.Optional(exponent)}));
-}
-
-/// Below the bound's whole part any fraction will do; at the bound itself zeros alone.
-Expr JsonExpressions::NumberBetween(int64_t low, int64_t high) {
-  const Expr fraction = builder_.Sequence({builder_.Text("."), Digits(1, kJsonDigits - 1)});
-  const Expr zeros =
-      builder_.Sequence({builder_.Text("."), builder_.Repeat(builder_.Text("0"), 1, kJsonDigits - 1)});
-  const auto magnitude = [&](int64_t from, int64_t to) {
-    std::vector<Expr> ways = {
-        builder_.Sequence({builder_.Text(std::to_string(to)), builder_.Optional(zeros)})};
-    if (from < to) ways.push_back(builder_.Sequence({Magnitude(from, to - 1), builder_.Optional(fraction)}));
-    return builder_.Choice(std::move(ways));
-  };
-  std::vector<Expr> ways;
-  if (high >= 0) ways.push_back(magnitude(std::max<int64_t>(low, 0), high));
-  if (low < 0)
-    ways.push_back(builder_.Sequence({builder_.Text("-"), magnitude(std::max<int64_t>(-high, 0), -low)}));
-  return Rule(builder_.Choice(std::move(ways)));
-}
-
-Expr JsonExpressions::Integer(int64_t low, int64_t high) {
-  std::vector<Expr> ways;
-  if (high >= 0) ways.push_back(Magnitude(std::max<int64_t>(low, 0), high));
-  if (low < 0)
-    ways.push_back(builder_.Sequence({builder_.Text("-"), Magnitude(std::max<int64_t>(-high, 1), -low)}));
-  return Rule(builder_.Choice(std::move(ways)));
-}
-
-/// 0 ≤ low ≤ high, by the number of digits; no leading zeros.
-Expr JsonExpressions::Magnitude(int64_t low, int64_t high) {
-  std::vector<Expr> ways;
-  if (low == 0) {
-    ways.push_back(builder_.Text("0"));
-    low = 1;
-  }
-  for (int digits = 1; digits <= kJsonDigits; ++digits) {
-    const int64_t from = std::max(low, PowerOf10(digits - 1));
-    const int64_t to = std::min(high, PowerOf10(digits) - 1);
-    if (from <= to) ways.push_back(SameLength(std::to_string(from), std::to_string(to)));
-  }
-  return builder_.Choice(std::move(ways));
-}
-
-/// Digit strings of one length from low to high: the first digit either is a bound's, which goes on to bind
-/// the rest, or lies between them and frees it.
-Expr JsonExpressions::SameLength(std::string_view low, std::string_view high) {
-  const auto length = static_cast<int32_t>(low.size());
-  const auto all = [](std::string_view digits, char digit) {
-    return digits.find_first_not_of(digit) == std::string_view::npos;
-  };
-  if (all(low, '0') && all(high, '9')) return Digits(length, length);
-  const auto digits = [this](char from, char to) { return builder_.Chars(CharSet({{from, to}})); };
-  const std::string_view low_rest = low.substr(1), high_rest = high.substr(1);
-  if (low[0] == high[0]) {
-    return builder_.Sequence({digits(low[0], low[0]), SameLength(low_rest, high_rest)});
-  }
-  char from = low[0], to = high[0];
-  std::vector<Expr> ways;
-  if (!all(low_rest, '0')) {
-    ways.push_back(
-        builder_.Sequence({digits(from, from), SameLength(low_rest, std::string(low_rest.size(), '9'))}));
-    ++from;
-  }
-  if (!all(high_rest, '9')) {
-    ways.push_back(
-        builder_.Sequence({digits(to, to), SameLength(std::string(high_rest.size(), '0'), high_rest)}));
-    --to;
-  }
-  if (from <= to) ways.push_back(builder_.Sequence({digits(from, to), Digits(length - 1, length - 1)}));
-  return builder_.Choice(std::move(ways));
+  static const std::shared_ptr<const ByteAutomaton> kAll = [] {
+    RegularBudget budget;
+    const auto texts = NumberTexts({}, &budget);  // a few hundred states: far within the budget
+    return std::make_shared<const ByteAutomaton>(
+        *BytesOf(*texts->automaton(), TextSpelling::kPlain, &budget));
+  }();
+  return builder_.Automaton(kAll);
 }
 
 Expr JsonExpressions::OptionalSpace() { return builder_.Optional(builder_.Text(" ")); }
 Expr JsonExpressions::Comma() { return builder_.Sequence({builder_.Text(","), OptionalSpace()}); }
+
+Expr JsonExpressions::CloseArray() { return builder_.Sequence({OptionalSpace(), builder_.Text("]")}); }
 
 Expr JsonExpressions::Literal(const Json& value) {
   if (value.is_object()) {
     JsonObject object;
     for (const auto& [name, member] : value.items())
       object.properties.push_back({name, Literal(member), true});
-    return Object(object);
+    return *Object(object);
   }
   if (value.is_array()) {
     JsonArray array;
@@ -207,49 +144,68 @@ Expr JsonExpressions::Member(std::string_view name, Expr value) {
   return builder_.Sequence({builder_.Text(Json(name).dump()), builder_.Text(":"), OptionalSpace(), value});
 }
 
-/// A chain of two rules for each property: what may come from there on when nothing was written yet, and when
-/// something was. The closing brace is the chain's last link, so that an object takes no stack beyond its
-/// values'.
-Expr JsonExpressions::Object(const JsonObject& object) {
+/// What may come after `count` properties when none of the listed ones is left.
+std::optional<Expr> JsonExpressions::Others(const JsonObject& object, int32_t count) {
   const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("}")});
-  Expr first = close;
-  Expr after = close;
-  if (object.additional) {
-    const Expr other = Rule(builder_.Sequence(
-        {OtherName(object.properties), builder_.Text(":"), OptionalSpace(), *object.additional}));
-    after = Rule(builder_.Sequence(
-        {builder_.Repeat(builder_.Sequence({Comma(), other}), 0, GrammarBuilder::kUnbounded), close}));
-    first = Rule(builder_.Choice({builder_.Sequence({other, after}), close}));
-  }
-  for (auto property = object.properties.rbegin(); property != object.properties.rend(); ++property) {
-    const Expr member = Member(property->name, property->value);
-    std::vector<Expr> now = {builder_.Sequence({member, after})};
-    std::vector<Expr> later = {builder_.Sequence({Comma(), member, after})};
-    if (!property->required) {
-      now.push_back(first);
-      later.push_back(after);
-    }
-    first = Rule(builder_.Choice(std::move(now)));
-    after = Rule(builder_.Choice(std::move(later)));
-  }
-  return Rule(builder_.Sequence({builder_.Text("{"), OptionalSpace(), first}));
+  const bool enough = count >= object.min, full = object.max != kUnlimited && count >= object.max;
+  if (object.others.empty() || full) return enough ? std::optional(close) : std::nullopt;
+  if (count + 1 < object.min) return std::nullopt;
+  std::vector<Expr> members;
+  for (const JsonOther& other : object.others)
+    members.push_back(builder_.Sequence({other.name, builder_.Text(":"), OptionalSpace(), other.value}));
+  const Expr member = Rule(builder_.Choice(std::move(members)));
+  const Expr more = builder_.Sequence({Comma(), member});
+  const int32_t most = object.max == kUnlimited ? kUnlimited : object.max - count;
+  if (count > 0) return Rule(builder_.Sequence({builder_.Repeat(more, enough ? 0 : 1, most), close}));
+  const Expr some =
+      builder_.Sequence({member, builder_.Repeat(more, 0, most == kUnlimited ? most : most - 1), close});
+  return Rule(enough ? builder_.Choice({some, close}) : some);
 }
 
-/// A name that is none of the properties'; written without escapes, so that there is one way to write each.
-Expr JsonExpressions::OtherName(const std::vector<JsonProperty>& properties) {
-  std::set<std::vector<int32_t>> names;
-  for (const JsonProperty& property : properties) {
+/// A chain of rules for each property: what may come from there on when so many were written, counted up to
+/// the number that makes a difference. The closing brace is the last link of the chain, so that an object
+/// takes no stack beyond its values'.
+std::optional<Expr> JsonExpressions::Object(const JsonObject& object) {
+  const int32_t counted = std::max({1, object.min, object.max});
+  std::vector<std::optional<Expr>> next;  // by count
+  for (int32_t count = 0; count <= counted; ++count) next.push_back(Others(object, count));
+  for (auto property = object.properties.rbegin(); property != object.properties.rend(); ++property) {
+    const Expr member = Member(property->name, property->value);
+    const Expr later = builder_.Sequence({Comma(), member});
+    std::vector<std::optional<Expr>> now(next.size());
+    for (int32_t count = 0; count <= counted; ++count) {
+      std::vector<Expr> ways;
+      const auto at = static_cast<size_t>(count);
+      const auto& after = next[static_cast<size_t>(std::min(count + 1, counted))];
+      if (after && (object.max == kUnlimited || count < object.max))
+        ways.push_back(builder_.Sequence({count == 0 ? member : later, *after}));
+      if (!property->required && next[at]) ways.push_back(*next[at]);
+      if (!ways.empty()) now[at] = Rule(builder_.Choice(std::move(ways)));
+    }
+    next = std::move(now);
+  }
+  if (!next.front()) return std::nullopt;
+  return Rule(builder_.Sequence({builder_.Text("{"), OptionalSpace(), *next.front()}));
+}
+
+Expr JsonExpressions::OtherName(const std::set<std::string>& names) {
+  const auto known = other_names_.find(names);
+  if (known != other_names_.end()) return known->second;
+  std::set<std::vector<int32_t>> plain;
+  for (const std::string& text : names) {
     std::vector<int32_t> name;
-    for (size_t at = 0; at < property.name.size();) {
-      const Utf8Char c = DecodeUtf8(property.name, at);
+    for (size_t at = 0; at < text.size();) {
+      const Utf8Char c = DecodeUtf8(text, at);
       name.push_back(c.codepoint);
       at += c.length;
     }
     const CharSet escaped = MustEscape();
     if (std::none_of(name.begin(), name.end(), [&](int32_t c) { return escaped.Contains(c); }))
-      names.insert(name);
+      plain.insert(name);
   }
-  return Rule(builder_.Sequence({builder_.Text("\""), NameExcept(names, 0)}));
+  const Expr name = Rule(builder_.Sequence({builder_.Text("\""), NameExcept(plain, 0)}));
+  other_names_.emplace(names, name);
+  return name;
 }
 
 /// The rest of a name and its closing quote, when its first `depth` characters are those of all of `names`:
@@ -280,7 +236,7 @@ Expr JsonExpressions::NameExcept(const std::set<std::vector<int32_t>>& names, si
 }
 
 Expr JsonExpressions::Array(const JsonArray& array) {
-  const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("]")});
+  const Expr close = CloseArray();
   const auto count = static_cast<int32_t>(array.first.size());
   const bool limited = array.max != kUnlimited;
   // The items beyond the first ones, when something was written and when nothing was.
@@ -318,7 +274,7 @@ Expr JsonExpressions::AnyValue() {
 Expr JsonExpressions::AnyObject() {
   if (any_object_) return builder_.Call(*any_object_);
   any_object_ = builder_.NewRule("(any object)", GrammarBuilder::kNoPlace);
-  builder_.Define(*any_object_, Object({{}, AnyValue()}));
+  builder_.Define(*any_object_, *Object({.others = {{OtherName({}), AnyValue()}}}));
   return builder_.Call(*any_object_);
 }
 

@@ -3,139 +3,135 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <numeric>
+#include <string>
 #include <utility>
 
 namespace tern {
+namespace {
 
-TokenTree::TokenTree(const Tokenizer& tokenizer) {
-  const auto size = static_cast<size_t>(std::max(tokenizer.vocab_size(), 0));
-  texts_.reserve(size);
-  for (size_t id = 0; id < size; ++id) texts_.emplace_back(tokenizer.TokenBytes(static_cast<int32_t>(id)));
-  std::vector<int32_t> order(size);
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [this](int32_t a, int32_t b) { return std::pair(text(a), a) < std::pair(text(b), b); });
-  std::vector<uint32_t> path;  // the nodes that spell the text before
-  std::string_view before;
-  for (const int32_t id : order) {
-    const std::string_view now = text(id);
-    if (now.empty() || now.size() > UINT16_MAX) continue;
-    if (now == before) {
-      Node& node = nodes_[path.back()];
-      if (node.more < 0)
-        node.more = static_cast<int32_t>(more_.size());
-      else
-        more_.pop_back();  // equal texts follow one another: the list is the last one
-      more_.insert(more_.end(), {id, -1});
-      continue;
-    }
-    const size_t shared = static_cast<size_t>(
-        std::mismatch(before.begin(), before.end(), now.begin(), now.end()).first - before.begin());
-    for (; path.size() > shared; path.pop_back())
-      nodes_[path.back()].end = static_cast<uint32_t>(nodes_.size());
-    for (size_t i = shared; i < now.size(); ++i) {
-      path.push_back(static_cast<uint32_t>(nodes_.size()));
-      nodes_.push_back({0, -1, -1, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(now[i])});
-    }
-    nodes_.back().token = id;
-    longest_ = std::max(longest_, now.size());
-    before = now;
-  }
-  for (const uint32_t node : path) nodes_[node].end = static_cast<uint32_t>(nodes_.size());
+void Set(int32_t token, std::vector<uint64_t>* words) {
+  (*words)[static_cast<size_t>(token) / 64] |= uint64_t{1} << (static_cast<size_t>(token) % 64);
+}
+void Clear(int32_t token, std::vector<uint64_t>* words) {
+  (*words)[static_cast<size_t>(token) / 64] &= ~(uint64_t{1} << (static_cast<size_t>(token) % 64));
+}
+void AddWords(const std::vector<uint64_t>& added, std::vector<uint64_t>* words) {
+  for (size_t i = 0; i < added.size(); ++i) (*words)[i] |= added[i];
 }
 
-/// A place in the grammar, and where each class of bytes leads from it.
-struct TokenMasks::Place {
-  Place(const GrammarMatcher& at, size_t byte_classes) : matcher(at), next(byte_classes, kUnknown) {}
-  GrammarMatcher matcher;
-  std::vector<int32_t> next;  ///< by byte class: a place's number or one of the negative ones
-  std::shared_ptr<const TokenMask> mask;
-};
+}  // namespace
 
-TokenMasks::TokenMasks(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTree> tokens)
-    : grammar_(std::move(grammar)), tokens_(std::move(tokens)) {}
-TokenMasks::~TokenMasks() = default;
+TokenMasks::TokenMasks(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTree> tokens,
+                       size_t most_kept)
+    : grammar_(std::move(grammar)),
+      tokens_(std::move(tokens)),
+      most_kept_(most_kept),
+      automaton_(grammar_, tokens_->longest()) {}
+
+size_t TokenMasks::kept_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return KeptBytes();
+}
+
+size_t TokenMasks::KeptBytes() const {
+  const size_t words = (tokens_->vocab_size() + 63) / 64;
+  return automaton_.bytes() + masks_.size() * (sizeof(TokenMask) + words * sizeof(uint64_t));
+}
 
 Result<std::shared_ptr<const TokenMask>> TokenMasks::Find(const GrammarMatcher& matcher) {
   const std::lock_guard lock(mutex_);
-  ForgetIfFull();
-  work_ = 0;
-  const int32_t number = PlaceOf(matcher);
-  Place& place = *places_[static_cast<size_t>(number)];
-  if (!place.mask) {
-    auto found = Walk(number);
-    kept_work_ += work_;
-    TERN_RETURN_IF_ERROR(found.status());
-    place.mask = *found;
-    ++masks_;
+  if (KeptBytes() > most_kept_) {
+    masks_.clear();
+    automaton_.Clear();
   }
-  return place.mask;
+  const State state = automaton_.StateOf(matcher);
+  const auto known = masks_.find(state);
+  if (known != masks_.end()) return known->second;
+  TERN_ASSIGN_OR_RETURN(auto mask, MaskOf(state, matcher));
+  masks_.emplace(state, mask);
+  return mask;
 }
 
-/// Between masks alone: numbers stay what they are while one is found.
-void TokenMasks::ForgetIfFull() {
-  if (places_.size() <= kKeptPlaces && masks_ <= kKeptMasks && kept_work_ <= kKeptWork) return;
-  numbers_.clear();
-  places_.clear();
-  masks_ = kept_work_ = 0;
-}
-
-int32_t TokenMasks::PlaceOf(const GrammarMatcher& matcher) {
-  const auto found = numbers_.find(&matcher.places());
-  if (found != numbers_.end()) return found->second;
-  const auto number = static_cast<int32_t>(places_.size());
-  places_.push_back(std::make_unique<Place>(matcher, grammar_->byte_classes()));
-  numbers_.emplace(&places_.back()->matcher.places(), number);
-  return number;
-}
-
-int32_t TokenMasks::Next(int32_t from, uint8_t byte) {
-  Place& place = *places_[static_cast<size_t>(from)];  // stays where it is while others are added
-  int32_t& next = place.next[grammar_->byte_class(byte)];
-  if (next == kUnknown) {
-    GrammarMatcher matcher = place.matcher;
-    const bool follows = matcher.Advance(byte);
-    work_ += matcher.work();
-    next = follows ? PlaceOf(matcher) : matcher.too_ambiguous() ? kTooMany : kNowhere;
-  }
-  return next;
-}
-
-Result<std::shared_ptr<const TokenMask>> TokenMasks::Walk(int32_t start) {
+Result<std::shared_ptr<const TokenMask>> TokenMasks::MaskOf(State state, const GrammarMatcher& matcher) {
   auto mask = std::make_shared<TokenMask>();
   mask->words.assign((tokens_->vocab_size() + 63) / 64, 0);
-  const auto set = [&](int32_t token) {
-    mask->words[static_cast<size_t>(token) / 64] |= uint64_t{1} << (static_cast<size_t>(token) % 64);
-  };
-  path_.assign(tokens_->longest() + 1, start);  // by depth: where the bytes so far lead
-  const std::vector<TokenTree::Node>& nodes = tokens_->nodes();
-  const GrammarMatcher at = places_[static_cast<size_t>(start)]->matcher;
-  bool too_many = at.too_ambiguous();
-  for (size_t i = 0; i < nodes.size();) {
-    const TokenTree::Node& node = nodes[i];
-    const int32_t next = Next(path_[node.depth - 1u], node.byte);
-    if (work_ > kMaxWork)
-      return Exhausted("the grammar is too ambiguous: there are too many ways to read the text");
-    if (next < 0) {
-      too_many |= next == kTooMany;
-      i = node.end;
-      continue;
-    }
-    path_[node.depth] = next;
-    if (node.token >= 0) set(node.token);
-    if (node.more >= 0) {
-      for (auto more = static_cast<size_t>(node.more); tokens_->more()[more] >= 0; ++more)
-        set(tokens_->more()[more]);
-    }
-    ++i;
-  }
+  most_work_ = automaton_.work() + kMaxWork;
+  too_many_ = matcher.too_ambiguous();
+  for (const TokenSlice& slice : tokens_->slices()) AddSlice(slice, state, &mask->words);
+  Walk(tokens_->others(), std::nullopt, {0, state}, &mask->words);
+  if (automaton_.work() > most_work_)
+    return Exhausted("the grammar is too ambiguous: there are too many ways to read the text");
   for (const uint64_t word : mask->words) mask->count += static_cast<size_t>(std::popcount(word));
-  if (mask->count == 0 && too_many && !at.complete()) {
+  if (mask->count == 0 && too_many_ && !matcher.complete()) {
     return InvalidArgument("the grammar is too ambiguous: a text may be at no more than " +
                            std::to_string(GrammarMatcher::kMaxItems) + " places of it at once");
   }
   return std::shared_ptr<const TokenMask>(std::move(mask));
+}
+
+/// Tries, from the cheapest to the dearest: all tokens up to a length, all but a few subtrees, a walk.
+void TokenMasks::AddSlice(const TokenSlice& slice, State start, std::vector<uint64_t>* words) {
+  const LazyAutomaton::Run run = automaton_.RunOf(slice.kind, start, slice.longest);
+  if (run.exact || run.chars == slice.longest) return AddWords(slice.masks[run.chars], words);
+  if (!AddAllBut(slice, start, words)) Walk(slice.trie, slice.kind, {0, start}, words);
+}
+
+/// Adds the whole slice, takes out the subtrees whose tokens may not all follow, and walks these. Declines,
+/// and adds nothing, when they are the greater part.
+bool TokenMasks::AddAllBut(const TokenSlice& slice, State start, std::vector<uint64_t>* words) {
+  const TokenTrie& trie = slice.trie;
+  const TokenTrie::Node& root = trie.nodes.front();
+  std::vector<Visit>& partial = partial_;
+  partial.clear();
+  size_t left = trie.tokens.size() / 2;
+  for (uint32_t child = root.first; child < root.first + root.children; ++child) {
+    const State next = Next(start, trie.bytes[child]);
+    if (next >= 0 && IsWhole(slice.kind, start, trie.bytes[child])) continue;
+    const size_t tokens = trie.nodes[child].end - trie.nodes[child].begin;
+    if (tokens > left) return false;
+    left -= tokens;
+    partial.push_back({child, next});
+  }
+  AddWords(slice.masks.back(), words);
+  for (const Visit& visit : partial) {
+    const TokenTrie::Node& node = trie.nodes[visit.node];
+    for (uint32_t i = node.begin; i < node.end; ++i) Clear(trie.tokens[i], words);
+    if (visit.state >= 0) Walk(trie, slice.kind, visit, words);
+  }
+  return true;
+}
+
+/// Whether every text of the kind that begins with the byte may follow.
+bool TokenMasks::IsWhole(CharKind kind, State start, uint8_t byte) {
+  if (byte >= 0x80) return automaton_.IsFreeBeyondAscii(start);
+  return automaton_.IsFree(kind, automaton_.Next(start, byte));
+}
+
+/// Adds the tokens at and below a node, as far as the grammar goes with them. `kind`: of the trie's texts, if
+/// they have one.
+void TokenMasks::Walk(const TokenTrie& trie, std::optional<CharKind> kind, Visit start,
+                      std::vector<uint64_t>* words) {
+  constexpr uint32_t kManyTokens = 16;  // subtrees for which it pays to ask whether the state is free
+  open_.assign(1, start);
+  while (!open_.empty() && automaton_.work() <= most_work_) {
+    const Visit visit = open_.back();
+    open_.pop_back();
+    const TokenTrie::Node node = trie.nodes[visit.node];
+    const bool whole = kind && node.end - node.begin >= kManyTokens && automaton_.IsFree(*kind, visit.state);
+    const uint32_t end = whole ? node.end : node.own_end;
+    for (uint32_t i = node.begin; i < end; ++i) Set(trie.tokens[i], words);
+    if (whole) continue;
+    for (uint32_t child = node.first + node.children; child-- > node.first;) {
+      const State next = Next(visit.state, trie.bytes[child]);
+      if (next >= 0) open_.push_back({child, next});
+    }
+  }
+}
+
+LazyAutomaton::State TokenMasks::Next(State from, uint8_t byte) {
+  const State next = automaton_.Next(from, byte);
+  if (next == LazyAutomaton::kTooMany) too_many_ = true;
+  return next;
 }
 
 Status TokenConstraint::Apply(std::span<float> logits, std::span<const int32_t> ends) {
@@ -146,14 +142,17 @@ Status TokenConstraint::Apply(std::span<float> logits, std::span<const int32_t> 
     const auto token = static_cast<size_t>(end);
     if (end >= 0 && token < logits.size()) kept.push_back({token, complete() ? logits[token] : kImpossible});
   }
-  size_t possible = 0;
-  for (size_t t = 0; t < logits.size(); ++t) {
-    const size_t word = t / 64;
-    if (word >= mask->words.size() || (mask->words[word] >> (t % 64) & 1) == 0) logits[t] = kImpossible;
+  for (size_t t = 0; t < logits.size(); t += 64) {
+    const uint64_t word = t / 64 < mask->words.size() ? mask->words[t / 64] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const size_t count = std::min<size_t>(64, logits.size() - t);
+    for (size_t i = 0; i < count; ++i) {
+      if ((word >> i & 1) == 0) logits[t + i] = kImpossible;
+    }
   }
   for (const auto& [token, logit] : kept) logits[token] = logit;
-  for (const float logit : logits) possible += logit != kImpossible ? 1 : 0;
-  if (possible > 0) return OkStatus();
+  const bool possible = std::any_of(logits.begin(), logits.end(), [](float l) { return l != kImpossible; });
+  if (possible) return OkStatus();
   return InvalidArgument("no token may follow: the vocabulary cannot write what the grammar wants here");
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,37 +14,11 @@
 
 #include "base/status.h"
 #include "infer/grammar_matcher.h"
+#include "infer/lazy_automaton.h"
+#include "infer/token_tree.h"
 #include "text/tokenizer.h"
 
 namespace tern {
-
-/// The texts of a vocabulary's tokens as a tree of bytes, laid out in the order of a walk. Immutable; one for
-/// all grammars and threads (16 bytes a node; World: 116,000 nodes).
-class TokenTree {
- public:
-  struct Node {
-    uint32_t end;    ///< the first node that is not below this one
-    int32_t token;   ///< whose text ends here; -1: none
-    int32_t more;    ///< index into more(): further tokens of the same text, closed by -1; -1: none
-    uint16_t depth;  ///< bytes up to here, this one's included
-    uint8_t byte;
-  };
-
-  /// Tokens without text are left out: only the end of a text is a token without one.
-  explicit TokenTree(const Tokenizer& tokenizer);
-
-  const std::vector<Node>& nodes() const { return nodes_; }  ///< without the root
-  const std::vector<int32_t>& more() const { return more_; }
-  size_t vocab_size() const { return texts_.size(); }
-  size_t longest() const { return longest_; }
-  std::string_view text(int32_t token) const { return texts_[static_cast<size_t>(token)]; }
-
- private:
-  std::vector<std::string> texts_;
-  std::vector<Node> nodes_;
-  std::vector<int32_t> more_;
-  size_t longest_ = 0;
-};
 
 /// A set of tokens: bit t of words[t / 64].
 struct TokenMask {
@@ -56,13 +31,13 @@ struct TokenMask {
   }
 };
 
-/// The masks of one grammar over one vocabulary. What was found is kept: places in the grammar that recur,
-/// the bytes that lead from one to another, their masks. Thread-safe: share it between all generations with
-/// the grammar.
+/// The masks of one grammar over one vocabulary. Keeps what it found: the states that texts lead to, and the
+/// masks of those where a token began. Thread-safe: share it between all generations with the grammar.
 class TokenMasks {
  public:
-  TokenMasks(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTree> tokens);
-  ~TokenMasks();
+  /// Beyond `most_kept` bytes everything kept is dropped before the next search.
+  TokenMasks(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTree> tokens,
+             size_t most_kept = kKeptBytes);
   TokenMasks(const TokenMasks&) = delete;
   TokenMasks& operator=(const TokenMasks&) = delete;
 
@@ -75,37 +50,38 @@ class TokenMasks {
   const std::shared_ptr<const Grammar>& grammar() const { return grammar_; }
   const TokenTree& tokens() const { return *tokens_; }
 
+  /// The memory of what is kept, about.
+  size_t kept_bytes() const;
+
   static constexpr size_t kMaxWork = size_t{1} << 22;  ///< edges looked at for one mask
-  static constexpr size_t kKeptWork = size_t{1}
-                                      << 22;  ///< edges looked at for all that is kept (bounds its memory)
-  static constexpr size_t kKeptPlaces = size_t{1} << 14;  ///< beyond, all that was kept is thrown away
-  static constexpr size_t kKeptMasks = size_t{1} << 10;   ///< the same; 8 KB each for World
+  static constexpr size_t kKeptBytes = size_t{8} << 20;
 
  private:
-  struct Place;
-  struct PlaceHash {
-    size_t operator()(const GrammarPlaces* places) const { return places->hash; }
-  };
-  struct PlaceEqual {
-    bool operator()(const GrammarPlaces* a, const GrammarPlaces* b) const { return *a == *b; }
+  using State = LazyAutomaton::State;
+  /// A node of a trie and the state that its text leads to.
+  struct Visit {
+    uint32_t node;
+    State state;
   };
 
-  static constexpr int32_t kUnknown = -1, kNowhere = -2, kTooMany = -3;
-
-  void ForgetIfFull();
-  int32_t PlaceOf(const GrammarMatcher& matcher);
-  int32_t Next(int32_t from, uint8_t byte);
-  Result<std::shared_ptr<const TokenMask>> Walk(int32_t start);
+  size_t KeptBytes() const;
+  Result<std::shared_ptr<const TokenMask>> MaskOf(State state, const GrammarMatcher& matcher);
+  void AddSlice(const TokenSlice& slice, State start, std::vector<uint64_t>* words);
+  bool AddAllBut(const TokenSlice& slice, State start, std::vector<uint64_t>* words);
+  bool IsWhole(CharKind kind, State start, uint8_t byte);
+  void Walk(const TokenTrie& trie, std::optional<CharKind> kind, Visit start, std::vector<uint64_t>* words);
+  State Next(State from, uint8_t byte);
 
   std::shared_ptr<const Grammar> grammar_;
   std::shared_ptr<const TokenTree> tokens_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Place>> places_;
-  std::unordered_map<const GrammarPlaces*, int32_t, PlaceHash, PlaceEqual> numbers_;  // of the places
-  size_t masks_ = 0;                                                                  // kept
-  size_t kept_work_ = 0;
-  size_t work_ = 0;            // for the mask that is being found
-  std::vector<int32_t> path_;  // of the walk
+  size_t most_kept_;
+  mutable std::mutex mutex_;
+  LazyAutomaton automaton_;
+  std::unordered_map<State, std::shared_ptr<const TokenMask>> masks_;
+  std::vector<Visit> open_;     // of a walk
+  std::vector<Visit> partial_;  // of AddAllBut
+  size_t most_work_ = 0;        // of the automaton, at which the search for a mask gives up
+  bool too_many_ = false;       // whether a byte was refused because it leads to too many places
 };
 
 /// What one generation may still write. A value: copy it to fork a generation or to roll one back. Not

@@ -44,7 +44,7 @@ void MoveReferences(ordered_json* schema, const std::string& to) {
 }
 
 ordered_json CallSchema(const ChatTool& tool, const std::string& pointer) {
-  auto parameters = ordered_json::parse(tool.parameters.empty() ? R"({"type": "object", "properties": {}})"
+  auto parameters = ordered_json::parse(tool.parameters.empty() ? R"({"type": "object", "additionalProperties": false})"
                                                                 : tool.parameters);
   // Arguments are an object, whatever else the schema would allow.
   if (!parameters.contains("$ref") || parameters.contains("type")) parameters["type"] = "object";

@@ -1,5 +1,6 @@
 // A validator of JSON Schema that knows nothing of grammars: what the constraint promises is checked against
-// it. It covers the keywords that are supported, by their definitions in the specification.
+// it. It covers the keywords that are supported, by their definitions in the specification. Its schemas are
+// correct and their references are pointers.
 #pragma once
 
 #include <algorithm>
@@ -75,67 +76,134 @@ inline bool IsOfFormat(const std::string& text, const std::string& format) {
   return !text.empty();
 }
 
-inline bool IsValid(const SchemaJson& schema, const SchemaJson& value, const SchemaJson& document) {
-  const auto valid = [&](const SchemaJson& other, const SchemaJson& part) {
-    return IsValid(other, part, document);
+inline bool IsValid(const SchemaJson& schema, const SchemaJson& value, const SchemaJson& document);
+
+inline bool IsMatch(const std::string& pattern, const std::string& text) {
+  return std::regex_search(Wide(text), std::wregex(Wide(pattern)));
+}
+
+/// By their values: the order of an object's properties does not count.
+inline bool IsEqual(const SchemaJson& a, const SchemaJson& b) {
+  return nlohmann::json::parse(a.dump()) == nlohmann::json::parse(b.dump());
+}
+
+inline bool IsValidNumber(const SchemaJson& schema, const SchemaJson& value) {
+  const auto bound = [&](const char* key) { return schema.contains(key) && schema[key].is_number(); };
+  const auto strict = [&](const char* key) { return schema.contains(key) && schema[key] == true; };
+  if (bound("minimum") &&
+      (value < schema["minimum"] || (strict("exclusiveMinimum") && value == schema["minimum"])))
+    return false;
+  if (bound("maximum") &&
+      (value > schema["maximum"] || (strict("exclusiveMaximum") && value == schema["maximum"])))
+    return false;
+  if (bound("exclusiveMinimum") && value <= schema["exclusiveMinimum"]) return false;
+  if (bound("exclusiveMaximum") && value >= schema["exclusiveMaximum"]) return false;
+  if (!bound("multipleOf")) return true;
+  if (value.is_number_integer() && schema["multipleOf"].is_number_integer())
+    return value.get<int64_t>() % schema["multipleOf"].get<int64_t>() == 0;
+  const double ratio = value.get<double>() / schema["multipleOf"].get<double>();
+  return std::abs(ratio - std::round(ratio)) < 1e-9 * std::max(1.0, std::abs(ratio));
+}
+
+inline bool IsValidString(const SchemaJson& schema, const std::string& text) {
+  if (schema.contains("minLength") && CountCharacters(text) < schema["minLength"]) return false;
+  if (schema.contains("maxLength") && CountCharacters(text) > schema["maxLength"]) return false;
+  if (schema.contains("pattern") && !IsMatch(schema["pattern"], text)) return false;
+  return !schema.contains("format") || IsOfFormat(text, schema["format"]);
+}
+
+inline bool IsValidArray(const SchemaJson& schema, const SchemaJson& value, const SchemaJson& document) {
+  const auto has = [&](const char* key) { return schema.contains(key); };
+  if (has("minItems") && value.size() < schema["minItems"]) return false;
+  if (has("maxItems") && value.size() > schema["maxItems"]) return false;
+  const bool old_tuple = has("items") && schema["items"].is_array();
+  const char* first = old_tuple ? "items" : "prefixItems";
+  const char* rest = old_tuple ? "additionalItems" : "items";
+  const size_t listed = has(first) ? schema[first].size() : 0;
+  for (size_t i = 0; i < value.size(); ++i) {
+    if (i < listed && !IsValid(schema[first][i], value[i], document)) return false;
+    if (i >= listed && has(rest) && !IsValid(schema[rest], value[i], document)) return false;
+    for (size_t j = 0; j < i; ++j) {
+      if (has("uniqueItems") && schema["uniqueItems"] == true && IsEqual(value[i], value[j])) return false;
+    }
+  }
+  return !has("contains") || std::any_of(value.begin(), value.end(), [&](const SchemaJson& item) {
+    return IsValid(schema["contains"], item, document);
+  });
+}
+
+inline bool IsValidMember(const SchemaJson& schema, const std::string& name, const SchemaJson& member,
+                          const SchemaJson& document) {
+  bool described = false;
+  if (schema.contains("properties") && schema["properties"].contains(name)) {
+    described = true;
+    if (!IsValid(schema["properties"][name], member, document)) return false;
+  }
+  if (schema.contains("patternProperties")) {
+    for (const auto& [pattern, part] : schema["patternProperties"].items()) {
+      if (!IsMatch(pattern, name)) continue;
+      described = true;
+      if (!IsValid(part, member, document)) return false;
+    }
+  }
+  if (schema.contains("propertyNames") && !IsValid(schema["propertyNames"], name, document)) return false;
+  return described || !schema.contains("additionalProperties") ||
+         IsValid(schema["additionalProperties"], member, document);
+}
+
+inline bool IsValidObject(const SchemaJson& schema, const SchemaJson& value, const SchemaJson& document) {
+  const auto has = [&](const char* key) { return schema.contains(key); };
+  const auto holds = [&](const SchemaJson& names) {
+    return std::all_of(names.begin(), names.end(), [&](const auto& name) { return value.contains(name); });
   };
+  if (has("minProperties") && value.size() < schema["minProperties"]) return false;
+  if (has("maxProperties") && value.size() > schema["maxProperties"]) return false;
+  if (has("required") && !holds(schema["required"])) return false;
+  for (const auto& [name, member] : value.items()) {
+    if (!IsValidMember(schema, name, member, document)) return false;
+  }
+  for (const char* key : {"dependencies", "dependentRequired", "dependentSchemas"}) {
+    if (!has(key)) continue;
+    for (const auto& [name, needs] : schema[key].items()) {
+      if (!value.contains(name)) continue;
+      if (needs.is_array() ? !holds(needs) : !IsValid(needs, value, document)) return false;
+    }
+  }
+  return true;
+}
+
+inline bool IsValid(const SchemaJson& schema, const SchemaJson& value, const SchemaJson& document) {
+  const auto valid = [&](const SchemaJson& other) { return IsValid(other, value, document); };
   if (schema.is_boolean()) return schema.get<bool>();
   const auto has = [&](const char* key) { return schema.contains(key); };
   const auto count = [&](const SchemaJson& branches) {
-    return std::count_if(branches.begin(), branches.end(),
-                         [&](const SchemaJson& s) { return valid(s, value); });
+    return std::count_if(branches.begin(), branches.end(), valid);
   };
   if (has("$ref")) {
     const std::string pointer = schema["$ref"].get<std::string>().substr(1);
-    if (!valid(document.at(SchemaJson::json_pointer(pointer)), value)) return false;
+    if (!valid(document.at(SchemaJson::json_pointer(pointer)))) return false;
   }
   if (has("allOf") && count(schema["allOf"]) != static_cast<int64_t>(schema["allOf"].size())) return false;
   if (has("anyOf") && count(schema["anyOf"]) == 0) return false;
   if (has("oneOf") && count(schema["oneOf"]) != 1) return false;
-  if (has("const") && schema["const"] != value) return false;
-  if (has("enum") && std::count(schema["enum"].begin(), schema["enum"].end(), value) == 0) return false;
+  if (has("not") && valid(schema["not"])) return false;
+  if (has("if")) {
+    const char* then = valid(schema["if"]) ? "then" : "else";
+    if (has(then) && !valid(schema[then])) return false;
+  }
+  if (has("const") && !IsEqual(schema["const"], value)) return false;
+  const auto equal = [&](const SchemaJson& one) { return IsEqual(one, value); };
+  if (has("enum") && std::none_of(schema["enum"].begin(), schema["enum"].end(), equal)) return false;
   if (has("type")) {
     const SchemaJson types = schema["type"].is_array() ? schema["type"] : SchemaJson::array({schema["type"]});
-    if (std::none_of(types.begin(), types.end(), [&](const auto& t) { return IsOfType(value, t); }))
+    const bool null = has("nullable") && schema["nullable"] == true && value.is_null();
+    if (!null && std::none_of(types.begin(), types.end(), [&](const auto& t) { return IsOfType(value, t); }))
       return false;
   }
-  if (value.is_number()) {
-    if (has("minimum") && value < schema["minimum"]) return false;
-    if (has("maximum") && value > schema["maximum"]) return false;
-    if (has("exclusiveMinimum") && value <= schema["exclusiveMinimum"]) return false;
-    if (has("exclusiveMaximum") && value >= schema["exclusiveMaximum"]) return false;
-  }
-  if (value.is_string()) {
-    const auto text = value.get<std::string>();
-    if (has("minLength") && CountCharacters(text) < schema["minLength"]) return false;
-    if (has("maxLength") && CountCharacters(text) > schema["maxLength"]) return false;
-    if (has("pattern") && !std::regex_search(Wide(text), std::wregex(Wide(schema["pattern"])))) return false;
-    if (has("format") && !IsOfFormat(text, schema["format"])) return false;
-  }
-  if (value.is_array()) {
-    if (has("minItems") && value.size() < schema["minItems"]) return false;
-    if (has("maxItems") && value.size() > schema["maxItems"]) return false;
-    const size_t listed = has("prefixItems") ? schema["prefixItems"].size() : 0;
-    for (size_t i = 0; i < value.size(); ++i) {
-      if (i < listed && !valid(schema["prefixItems"][i], value[i])) return false;
-      if (i >= listed && has("items") && !valid(schema["items"], value[i])) return false;
-    }
-  }
-  if (value.is_object()) {
-    if (has("required")) {
-      for (const auto& name : schema["required"]) {
-        if (!value.contains(name.get<std::string>())) return false;
-      }
-    }
-    for (const auto& [name, member] : value.items()) {
-      if (has("properties") && schema["properties"].contains(name)) {
-        if (!valid(schema["properties"][name], member)) return false;
-      } else if (has("additionalProperties") && !valid(schema["additionalProperties"], member)) {
-        return false;
-      }
-    }
-  }
-  return true;
+  if (value.is_number()) return IsValidNumber(schema, value);
+  if (value.is_string()) return IsValidString(schema, value.get<std::string>());
+  if (value.is_array()) return IsValidArray(schema, value, document);
+  return !value.is_object() || IsValidObject(schema, value, document);
 }
 
 }  // namespace tern::testing

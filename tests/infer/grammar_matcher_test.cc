@@ -98,6 +98,18 @@ TEST(GrammarMatcher, ComparesAmbiguousStacksQuickly) {
   EXPECT_TRUE(one.places() == other.places());
 }
 
+TEST(GrammarMatcher, CountsLongRepetitionsWithoutAStateForEach) {
+  const auto grammar = GrammarOf("root ::= (\"<\" [a-z]{1,5000} \">\"){1000,1001}");
+  EXPECT_LT(grammar->states(), 100u);
+  EXPECT_EQ(testing::AcceptedBytes(grammar, "<" + std::string(6000, 'a')), 5001u);
+  GrammarMatcher matcher(grammar);
+  for (int i = 1; i <= 1001; ++i) {
+    ASSERT_TRUE(matcher.Advance("<ab>"));
+    EXPECT_EQ(matcher.complete(), i >= 1000) << i;
+  }
+  EXPECT_TRUE(matcher.exhausted());
+}
+
 TEST(GrammarMatcher, NeverEntersWhatTheStackCannotLeave) {
   // After the key there is a value, which needs one level more: at the limit there must be no key.
   const auto grammar =

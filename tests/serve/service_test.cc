@@ -199,8 +199,8 @@ TEST(Service, JsonIsWhatTheSchemaSays) {
     EXPECT_EQ(thing.size(), 2u);
   }
   json request = Say("x", 50);
-  request["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"schema", {{"multipleOf", 3}}}}}};
-  EXPECT_THAT(service.Fail("POST", kChat, request)["message"].get<std::string>(), HasSubstr("multipleOf"));
+  request["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"schema", {{"$dynamicRef", "#a"}}}}}};
+  EXPECT_THAT(service.Fail("POST", kChat, request)["message"].get<std::string>(), HasSubstr("$dynamicRef"));
 }
 
 TEST(Service, GrammarsAreKept) {

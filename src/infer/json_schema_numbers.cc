@@ -1,0 +1,75 @@
+#include "infer/json_schema_numbers.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <tuple>
+
+namespace tern {
+namespace {
+
+/// The number that a keyword has.
+Result<Decimal> KeywordDecimal(const PlacedSchema& placed, const char* key) {
+  const auto value = JsonDecimal(placed.schema[key]);
+  if (!value.ok()) return value.status().WithContext(PointerTo(placed.pointer, key));
+  return *value;
+}
+
+/// Draft 4: a boolean says whether the bound beside it is outside.
+bool IsExclusive(const PlacedSchema& placed, const char* key) {
+  return placed.schema.contains(key) && placed.schema[key] == Json(true);
+}
+
+/// A bound that is outside. Programs read numbers as doubles: a text of many digits that is less than the
+/// bound may be read as the bound itself. So of numbers that need not be whole the next double is the bound,
+/// inside.
+Result<NumberRule::Bound> ExclusiveBound(const PlacedSchema& placed, const char* key, bool whole,
+                                         double toward) {
+  NumberRule::Bound bound;
+  bound.exclusive = true;
+  TERN_ASSIGN_OR_RETURN(bound.value, KeywordDecimal(placed, key));
+  const double next = std::nextafter(placed.schema[key].get<double>(), toward);
+  if (whole || bound.value.zero() || !std::isfinite(next)) return bound;
+  TERN_ASSIGN_OR_RETURN(const Decimal inside, JsonDecimal(Json(next)));
+  return NumberRule::Bound{inside};
+}
+
+}  // namespace
+
+Result<Decimal> JsonDecimal(const Json& number) {
+  if (!number.is_number()) return InvalidArgument("not a number");
+  return Decimal::Parse(number.dump());
+}
+
+Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole) {
+  NumberRule rule{.whole = whole};
+  const Json& schema = placed.schema;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const auto& [key, exclusive_key, toward] : {std::tuple("minimum", "exclusiveMinimum", kInfinity),
+                                                   std::tuple("maximum", "exclusiveMaximum", -kInfinity)}) {
+    const auto narrow = [&rule, lower = toward > 0](const NumberRule::Bound& bound) {
+      if (lower) return rule.AtLeast(bound);
+      rule.AtMost(bound);
+    };
+    if (schema.contains(key) && IsExclusive(placed, exclusive_key)) {
+      TERN_ASSIGN_OR_RETURN(const auto bound, ExclusiveBound(placed, key, whole, toward));
+      narrow(bound);
+    } else if (schema.contains(key)) {
+      TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, key));
+      narrow({value});
+    }
+    if (schema.contains(exclusive_key) && !schema[exclusive_key].is_boolean()) {
+      TERN_ASSIGN_OR_RETURN(const auto bound, ExclusiveBound(placed, exclusive_key, whole, toward));
+      narrow(bound);
+    }
+  }
+  if (schema.contains("multipleOf")) {
+    TERN_ASSIGN_OR_RETURN(const Decimal value, KeywordDecimal(placed, "multipleOf"));
+    if (value.zero() || value.negative())
+      return InvalidArgument(PointerTo(placed.pointer, "multipleOf") + ": not above zero");
+    rule.multiples.push_back(value);
+  }
+  return rule;
+}
+
+}  // namespace tern
