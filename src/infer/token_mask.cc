@@ -73,6 +73,7 @@ Result<std::shared_ptr<const TokenMask>> TokenMasks::MaskOf(State state, const G
 void TokenMasks::AddSlice(const TokenSlice& slice, State start, std::vector<uint64_t>* words) {
   const LazyAutomaton::Run run = automaton_.RunOf(slice.kind, start, slice.longest);
   if (run.exact || run.chars == slice.longest) return AddWords(slice.masks[run.chars], words);
+  if (automaton_.IsFree(slice.kind, start)) return AddWords(slice.masks.back(), words);
   if (!AddAllBut(slice, start, words)) Walk(slice.trie, slice.kind, {0, start}, words);
 }
 

@@ -25,6 +25,8 @@ std::vector<std::shared_ptr<const Grammar>> Grammars() {
                              "minimum": -20, "maximum": 2024}}, "required": ["name"]})"),
       GrammarOf("root ::= [^\\n]{1,40} \"\\n\" root | \"é漢😀\"+"),
       GrammarOf("root ::= \"a\" root root | \"{\" root \"}\" | [0-9a]"),
+      GrammarOf("root ::= \"\\\"\" c* [0-9a-f]{6} c* \"\\\"\"\nc ::= [^\\x00-\\x1F\"\\\\]"),
+      GrammarOf("root ::= [^n]? [ -~]{3,70} \"\\n\" | [^é]+ \"é\" root"),
   };
 }
 
