@@ -229,7 +229,7 @@ bool LazyAutomaton::RefusesAll(State from, uint8_t low, uint8_t high) {
 }
 
 bool LazyAutomaton::RefusesKind(CharKind kind, State state) {
-  if (kind == CharKind::kUnicode && !RefusesAll(state, 0x80, 0xFF)) return false;
+  if (HasMoreThanAscii(kind) && !RefusesAll(state, 0x80, 0xFF)) return false;
   const auto intervals = AsciiBytesOf(kind);
   return std::all_of(intervals.begin(), intervals.end(),
                      [&](ByteInterval interval) { return RefusesAll(state, interval.low, interval.high); });
@@ -245,7 +245,7 @@ LazyAutomaton::State LazyAutomaton::NextOfKind(CharKind kind, State state) {
   for (const ByteInterval interval : intervals) {
     if (next >= 0 && Common(state, interval.low, interval.high) != next) next = kNowhere;
   }
-  if (kind == CharKind::kUnicode && next >= 0 && NextBeyondAscii(state) != next) next = kNowhere;
+  if (HasMoreThanAscii(kind) && next >= 0 && NextBeyondAscii(state) != next) next = kNowhere;
   next = std::max(next, kNowhere);
   return states_[static_cast<size_t>(state)].next_of_kind[k] = next;
 }
@@ -327,18 +327,19 @@ bool LazyAutomaton::AddTargetsOfKind(CharKind kind, State from, std::vector<Stat
   for (const ByteInterval interval : AsciiBytesOf(kind)) {
     if (!AddTargets(from, interval, targets)) return false;
   }
-  return kind != CharKind::kUnicode || AddTargetsBeyondAscii(from, targets);
+  return !HasMoreThanAscii(kind) || AddTargetsBeyondAscii(from, targets);
 }
 
-bool LazyAutomaton::IsFreeBeyondAscii(State state) {
-  Answer answer = states_[static_cast<size_t>(state)].free_beyond_ascii;
+bool LazyAutomaton::IsFreeBeyondAscii(CharKind kind, State state) {
+  const auto k = static_cast<size_t>(kind);
+  Answer answer = states_[static_cast<size_t>(state)].free_beyond_ascii[k];
   if (answer == Answer::kUnknown) {
     beyond_ascii_.clear();
     const bool free = AddTargetsBeyondAscii(state, &beyond_ascii_) &&
                       std::all_of(beyond_ascii_.begin(), beyond_ascii_.end(),
-                                  [this](State next) { return IsFree(CharKind::kUnicode, next); });
+                                  [this, kind](State next) { return IsFree(kind, next); });
     answer = free ? Answer::kYes : Answer::kNo;
-    states_[static_cast<size_t>(state)].free_beyond_ascii = answer;
+    states_[static_cast<size_t>(state)].free_beyond_ascii[k] = answer;
   }
   return answer == Answer::kYes;
 }

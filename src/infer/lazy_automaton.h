@@ -80,8 +80,8 @@ class LazyAutomaton {
   /// Whether every text of the kind may follow. May also say no where more than kMostExplored states would
   /// have to be looked at.
   bool IsFree(CharKind kind, State state);
-  /// Whether every text of kUnicode may follow that begins with a character from U+0080 on; no as above.
-  bool IsFreeBeyondAscii(State state);
+  /// Whether every text of the kind may follow that begins with a character from U+0080 on; no as above.
+  bool IsFreeBeyondAscii(CharKind kind, State state);
   static constexpr size_t kMostExplored = 160;
 
   size_t work() const { return work_; }  ///< edges looked at since the beginning
@@ -106,10 +106,10 @@ class LazyAutomaton {
     uint32_t steps = 0;
     std::array<Step, kFewSteps> step = {};  // what is known, until there is a row
     std::unique_ptr<Row> row = {};
-    std::array<State, kCharKinds> next_of_kind = {kUnknown, kUnknown, kUnknown};
+    std::array<State, kCharKinds> next_of_kind = {kUnknown, kUnknown, kUnknown, kUnknown, kUnknown};
     State next_beyond_ascii = kUnknown;
     std::array<Answer, kCharKinds> free = {};
-    Answer free_beyond_ascii = Answer::kUnknown;
+    std::array<Answer, kCharKinds> free_beyond_ascii = {};
   };
   struct Explored {
     State state;

@@ -104,7 +104,7 @@ bool TokenMasks::AddAllBut(const TokenSlice& slice, State start, std::vector<uin
 
 /// Whether every text of the kind that begins with the byte may follow.
 bool TokenMasks::IsWhole(CharKind kind, State start, uint8_t byte) {
-  if (byte >= 0x80) return automaton_.IsFreeBeyondAscii(start);
+  if (byte >= 0x80) return automaton_.IsFreeBeyondAscii(kind, start);
   return automaton_.IsFree(kind, automaton_.Next(start, byte));
 }
 
