@@ -32,6 +32,21 @@ constexpr std::array<Utf8Shape, 8> kUtf8Shapes = {{{{0xC2, 0xDF}, {0x80, 0xBF}, 
                                                    {{0xF1, 0xF3}, {0x80, 0xBF}, 2},
                                                    {{0xF4, 0xF4}, {0x80, 0x8F}, 2}}};
 
+/// A kind that holds some of the characters of `kind`; kLetters itself for kLetters.
+CharKind PartOf(CharKind kind) {
+  switch (kind) {
+    case CharKind::kLetters:
+    case CharKind::kWords:
+      return CharKind::kLetters;
+    case CharKind::kAscii:
+    case CharKind::kWide:
+      return CharKind::kWords;
+    case CharKind::kUnicode:
+      break;
+  }
+  return CharKind::kAscii;
+}
+
 }  // namespace
 
 void StackTable::Clear() {
@@ -266,7 +281,11 @@ LazyAutomaton::State LazyAutomaton::NextBeyondAscii(State state) {
 
 bool LazyAutomaton::IsFree(CharKind kind, State state) {
   const auto k = static_cast<size_t>(kind);
-  if (states_[static_cast<size_t>(state)].free[k] == Answer::kUnknown) Explore(kind, state);
+  if (states_[static_cast<size_t>(state)].free[k] == Answer::kUnknown) {
+    const CharKind part = PartOf(kind);  // a cheaper question, often asked before
+    if (part != kind && !IsFree(part, state)) return false;
+    Explore(kind, state);
+  }
   return states_[static_cast<size_t>(state)].free[k] == Answer::kYes;
 }
 
@@ -297,12 +316,17 @@ void LazyAutomaton::Explore(CharKind kind, State start) {
   for (const Explored& explored : explored_) answer(explored.state) = Answer::kYes;
 }
 
-/// Adds the states that bytes of the interval lead to, each once; false when one may not follow.
+/// Adds the states that bytes of the interval lead to, each once; false when one may not follow. Takes the
+/// bytes of a known transition in one step.
 bool LazyAutomaton::AddTargets(State from, ByteInterval bytes, std::vector<State>* targets) {
   for (int byte = bytes.low; byte <= bytes.high; ++byte) {
     const State next = Next(from, static_cast<uint8_t>(byte));
     if (next < 0) return false;
     if (std::find(targets->begin(), targets->end(), next) == targets->end()) targets->push_back(next);
+    const StateInfo& info = states_[static_cast<size_t>(from)];
+    for (uint32_t i = 0; i < info.steps && !info.row; ++i) {
+      if (info.step[i].low <= byte && byte <= info.step[i].high) byte = info.step[i].high;
+    }
   }
   return true;
 }
