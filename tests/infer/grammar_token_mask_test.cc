@@ -108,6 +108,29 @@ TEST(TokenMask, KnowsTokensOfTheSameText) {
   EXPECT_EQ((*masks.Find(GrammarMatcher(grammar)))->count, 6u);
 }
 
+TEST(TokenMask, KnowsHowFarTokensReachTowardsABound) {
+  std::vector<std::string> tokens = {""};
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  for (size_t n = 2; n <= 20; ++n) {
+    tokens.emplace_back(n, 'a');
+    tokens.push_back(std::string(n - 1, 'a') + "b");
+  }
+  auto tokenizer = MakeWorldTokenizer(tokens);
+  ASSERT_TRUE(tokenizer.ok());
+  const auto tree = std::make_shared<const TokenTree>(**tokenizer);
+  for (const char* text :
+       {"root ::= \"a\"{40,90} \"b\"", "root ::= \"a\"{40,} \"b\"", "root ::= [a-c]{0,70}"}) {
+    const auto grammar = GrammarOf(text);
+    TokenMasks masks(grammar, tree);
+    GrammarMatcher matcher(grammar);
+    for (int count = 0; count < 95; ++count) {
+      SCOPED_TRACE(text + (" after " + std::to_string(count)));
+      ExpectExact(&masks, matcher, 1);
+      if (!matcher.Advance(uint8_t{'a'})) break;
+    }
+  }
+}
+
 TEST(TokenMask, IsTheSameFromAllThreads) {
   const auto tree = std::make_shared<const TokenTree>(*testing::JsonVocabulary());
   const auto masks = std::make_shared<TokenMasks>(*JsonObjectGrammar(), tree);
