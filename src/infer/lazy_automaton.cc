@@ -32,6 +32,21 @@ constexpr std::array<Utf8Shape, 8> kUtf8Shapes = {{{{0xC2, 0xDF}, {0x80, 0xBF}, 
                                                    {{0xF1, 0xF3}, {0x80, 0xBF}, 2},
                                                    {{0xF4, 0xF4}, {0x80, 0x8F}, 2}}};
 
+/// A kind that holds some of the characters of `kind`; kLetters itself for kLetters.
+CharKind PartOf(CharKind kind) {
+  switch (kind) {
+    case CharKind::kLetters:
+    case CharKind::kWords:
+      return CharKind::kLetters;
+    case CharKind::kAscii:
+    case CharKind::kWide:
+      return CharKind::kWords;
+    case CharKind::kUnicode:
+      break;
+  }
+  return CharKind::kAscii;
+}
+
 }  // namespace
 
 void StackTable::Clear() {
@@ -229,7 +244,7 @@ bool LazyAutomaton::RefusesAll(State from, uint8_t low, uint8_t high) {
 }
 
 bool LazyAutomaton::RefusesKind(CharKind kind, State state) {
-  if (kind == CharKind::kUnicode && !RefusesAll(state, 0x80, 0xFF)) return false;
+  if (HasMoreThanAscii(kind) && !RefusesAll(state, 0x80, 0xFF)) return false;
   const auto intervals = AsciiBytesOf(kind);
   return std::all_of(intervals.begin(), intervals.end(),
                      [&](ByteInterval interval) { return RefusesAll(state, interval.low, interval.high); });
@@ -245,7 +260,7 @@ LazyAutomaton::State LazyAutomaton::NextOfKind(CharKind kind, State state) {
   for (const ByteInterval interval : intervals) {
     if (next >= 0 && Common(state, interval.low, interval.high) != next) next = kNowhere;
   }
-  if (kind == CharKind::kUnicode && next >= 0 && NextBeyondAscii(state) != next) next = kNowhere;
+  if (HasMoreThanAscii(kind) && next >= 0 && NextBeyondAscii(state) != next) next = kNowhere;
   next = std::max(next, kNowhere);
   return states_[static_cast<size_t>(state)].next_of_kind[k] = next;
 }
@@ -264,9 +279,93 @@ LazyAutomaton::State LazyAutomaton::NextBeyondAscii(State state) {
   return states_[static_cast<size_t>(state)].next_beyond_ascii = next;
 }
 
-bool LazyAutomaton::IsFreeBeyondAscii(State state) {
-  const State next = NextBeyondAscii(state);
-  return next >= 0 && IsFree(CharKind::kUnicode, next);
+bool LazyAutomaton::IsFree(CharKind kind, State state) {
+  const auto k = static_cast<size_t>(kind);
+  if (states_[static_cast<size_t>(state)].free[k] == Answer::kUnknown) {
+    const CharKind part = PartOf(kind);  // a cheaper question, often asked before
+    if (part != kind && !IsFree(part, state)) return false;
+    Explore(kind, state);
+  }
+  return states_[static_cast<size_t>(state)].free[k] == Answer::kYes;
+}
+
+/// Every text of the kind may follow where none of the states that such texts lead to refuses a character.
+/// These are then all free; otherwise those on the way to the refusal are not.
+void LazyAutomaton::Explore(CharKind kind, State start) {
+  const auto answer = [this, kind](State state) -> Answer& {
+    return states_[static_cast<size_t>(state)].free[static_cast<size_t>(kind)];
+  };
+  explored_.assign(1, {start, 0});
+  for (size_t i = 0; i < explored_.size(); ++i) {
+    const State state = explored_[i].state;
+    if (answer(state) == Answer::kYes) continue;
+    targets_.clear();
+    const bool free = answer(state) == Answer::kUnknown && explored_.size() <= kMostExplored &&
+                      AddTargetsOfKind(kind, state, &targets_);
+    if (!free) {
+      for (; i > 0; i = explored_[i].from) answer(explored_[i].state) = Answer::kNo;
+      answer(start) = Answer::kNo;
+      return;
+    }
+    for (const State target : targets_) {
+      const bool known = std::any_of(explored_.begin(), explored_.end(),
+                                     [target](const Explored& other) { return other.state == target; });
+      if (!known) explored_.push_back({target, i});
+    }
+  }
+  for (const Explored& explored : explored_) answer(explored.state) = Answer::kYes;
+}
+
+/// Adds the states that bytes of the interval lead to, each once; false when one may not follow. Takes the
+/// bytes of a known transition in one step.
+bool LazyAutomaton::AddTargets(State from, ByteInterval bytes, std::vector<State>* targets) {
+  for (int byte = bytes.low; byte <= bytes.high; ++byte) {
+    const State next = Next(from, static_cast<uint8_t>(byte));
+    if (next < 0) return false;
+    if (std::find(targets->begin(), targets->end(), next) == targets->end()) targets->push_back(next);
+    const StateInfo& info = states_[static_cast<size_t>(from)];
+    for (uint32_t i = 0; i < info.steps && !info.row; ++i) {
+      if (info.step[i].low <= byte && byte <= info.step[i].high) byte = info.step[i].high;
+    }
+  }
+  return true;
+}
+
+bool LazyAutomaton::AddTargetsBeyondAscii(State from, std::vector<State>* targets) {
+  for (const Utf8Shape& shape : kUtf8Shapes) {
+    std::vector<State> at = {from}, next;
+    const std::array<ByteInterval, 4> bytes = {{shape.first, shape.second, {0x80, 0xBF}, {0x80, 0xBF}}};
+    const size_t length = 2 + static_cast<size_t>(shape.more);
+    for (size_t i = 0; i < length; ++i) {
+      for (const State state : at) {
+        if (!AddTargets(state, bytes[i], i + 1 == length ? targets : &next)) return false;
+      }
+      at.swap(next);
+      next.clear();
+    }
+  }
+  return true;
+}
+
+bool LazyAutomaton::AddTargetsOfKind(CharKind kind, State from, std::vector<State>* targets) {
+  for (const ByteInterval interval : AsciiBytesOf(kind)) {
+    if (!AddTargets(from, interval, targets)) return false;
+  }
+  return !HasMoreThanAscii(kind) || AddTargetsBeyondAscii(from, targets);
+}
+
+bool LazyAutomaton::IsFreeBeyondAscii(CharKind kind, State state) {
+  const auto k = static_cast<size_t>(kind);
+  Answer answer = states_[static_cast<size_t>(state)].free_beyond_ascii[k];
+  if (answer == Answer::kUnknown) {
+    beyond_ascii_.clear();
+    const bool free = AddTargetsBeyondAscii(state, &beyond_ascii_) &&
+                      std::all_of(beyond_ascii_.begin(), beyond_ascii_.end(),
+                                  [this, kind](State next) { return IsFree(kind, next); });
+    answer = free ? Answer::kYes : Answer::kNo;
+    states_[static_cast<size_t>(state)].free_beyond_ascii[k] = answer;
+  }
+  return answer == Answer::kYes;
 }
 
 /// When all that a character changed is one count, which grew by one, further characters of the kind do the

@@ -77,10 +77,12 @@ class LazyAutomaton {
     bool exact = false;  ///< no text of more characters of the kind may follow; never with chars == most
   };
   Run RunOf(CharKind kind, State state, size_t most);
-  /// Whether every text of the kind may follow.
-  bool IsFree(CharKind kind, State state) { return NextOfKind(kind, state) == state; }
-  /// Whether every text of kUnicode may follow after any character from U+0080 on.
-  bool IsFreeBeyondAscii(State state);
+  /// Whether every text of the kind may follow. May also say no where more than kMostExplored states would
+  /// have to be looked at.
+  bool IsFree(CharKind kind, State state);
+  /// Whether every text of the kind may follow that begins with a character from U+0080 on; no as above.
+  bool IsFreeBeyondAscii(CharKind kind, State state);
+  static constexpr size_t kMostExplored = 160;
 
   size_t work() const { return work_; }  ///< edges looked at since the beginning
   size_t bytes() const;                  ///< of memory, about
@@ -89,6 +91,7 @@ class LazyAutomaton {
  private:
   using Entry = StackTable::Frame;
   static constexpr State kUnknown = -3;
+  enum class Answer : uint8_t { kUnknown, kYes, kNo };
   static constexpr size_t kFewSteps = 4;
   using Row = std::array<State, 256>;  // by byte; kUnknown where Find was not asked
   struct Step {
@@ -103,8 +106,14 @@ class LazyAutomaton {
     uint32_t steps = 0;
     std::array<Step, kFewSteps> step = {};  // what is known, until there is a row
     std::unique_ptr<Row> row = {};
-    std::array<State, kCharKinds> next_of_kind = {kUnknown, kUnknown, kUnknown};
+    std::array<State, kCharKinds> next_of_kind = {kUnknown, kUnknown, kUnknown, kUnknown, kUnknown};
     State next_beyond_ascii = kUnknown;
+    std::array<Answer, kCharKinds> free = {};
+    std::array<Answer, kCharKinds> free_beyond_ascii = {};
+  };
+  struct Explored {
+    State state;
+    size_t from;  // index of the state that led to it
   };
 
   static State Known(const StateInfo& info, uint8_t byte) {
@@ -129,6 +138,10 @@ class LazyAutomaton {
   bool RefusesKind(CharKind kind, State state);
   State NextOfKind(CharKind kind, State state);
   State NextBeyondAscii(State state);
+  void Explore(CharKind kind, State start);
+  bool AddTargets(State from, ByteInterval bytes, std::vector<State>* targets);
+  bool AddTargetsBeyondAscii(State from, std::vector<State>* targets);
+  bool AddTargetsOfKind(CharKind kind, State from, std::vector<State>* targets);
   State SkipCounts(State before, State after, size_t most, size_t* skipped);
   void Grow();
 
@@ -140,6 +153,8 @@ class LazyAutomaton {
   std::vector<Entry> entries_;   // of all states
   std::vector<uint32_t> table_;  // open addressing: a state's number and 1; 0: free
   std::vector<Entry> fired_, found_;
+  std::vector<Explored> explored_;
+  std::vector<State> targets_, beyond_ascii_;
   size_t rows_ = 0;
   size_t work_ = 0;
 };

@@ -73,6 +73,7 @@ Result<std::shared_ptr<const TokenMask>> TokenMasks::MaskOf(State state, const G
 void TokenMasks::AddSlice(const TokenSlice& slice, State start, std::vector<uint64_t>* words) {
   const LazyAutomaton::Run run = automaton_.RunOf(slice.kind, start, slice.longest);
   if (run.exact || run.chars == slice.longest) return AddWords(slice.masks[run.chars], words);
+  if (automaton_.IsFree(slice.kind, start)) return AddWords(slice.masks.back(), words);
   if (!AddAllBut(slice, start, words)) Walk(slice.trie, slice.kind, {0, start}, words);
 }
 
@@ -103,7 +104,7 @@ bool TokenMasks::AddAllBut(const TokenSlice& slice, State start, std::vector<uin
 
 /// Whether every text of the kind that begins with the byte may follow.
 bool TokenMasks::IsWhole(CharKind kind, State start, uint8_t byte) {
-  if (byte >= 0x80) return automaton_.IsFreeBeyondAscii(start);
+  if (byte >= 0x80) return automaton_.IsFreeBeyondAscii(kind, start);
   return automaton_.IsFree(kind, automaton_.Next(start, byte));
 }
 

@@ -10,6 +10,7 @@ namespace tern {
 namespace {
 
 constexpr std::array<ByteInterval, 2> kLetterBytes = {{{'A', 'Z'}, {'a', 'z'}}};
+constexpr std::array<ByteInterval, 3> kWordBytes = {{{' ', ' '}, {'A', 'Z'}, {'a', 'z'}}};
 constexpr std::array<ByteInterval, 3> kAsciiBytes = {{{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}}};
 
 bool IsOf(CharKind kind, uint8_t byte) {
@@ -26,27 +27,41 @@ struct SliceText {
 /// The smallest kind that has all characters of a text; none where there is no such kind.
 std::optional<SliceText> ReadSliceText(std::string_view text) {
   SliceText slice;
+  CharKind ascii = CharKind::kLetters;  // of the ASCII characters
+  bool beyond = false;
   for (size_t at = 0; at < text.size(); ++slice.chars) {
     const auto byte = static_cast<uint8_t>(text[at]);
     if (byte < 0x80) {
-      if (!IsOf(CharKind::kAscii, byte)) return std::nullopt;
-      if (!IsOf(CharKind::kLetters, byte)) slice.kind = std::max(slice.kind, CharKind::kAscii);
+      while (!IsOf(ascii, byte)) {
+        if (ascii == CharKind::kAscii) return std::nullopt;
+        ascii = static_cast<CharKind>(static_cast<uint8_t>(ascii) + 1);
+      }
       ++at;
       continue;
     }
     const Utf8Char c = DecodeUtf8(text, at);
     if (!c.valid && !c.truncated) return std::nullopt;
-    slice.kind = CharKind::kUnicode;
+    beyond = true;
     at += c.length;
   }
   if (slice.chars > TokenTree::kSliceChars) return std::nullopt;
+  slice.kind = !beyond ? ascii : ascii == CharKind::kAscii ? CharKind::kUnicode : CharKind::kWide;
   return slice;
 }
 
 }  // namespace
 
 std::span<const ByteInterval> AsciiBytesOf(CharKind kind) {
-  if (kind == CharKind::kLetters) return kLetterBytes;
+  switch (kind) {
+    case CharKind::kLetters:
+      return kLetterBytes;
+    case CharKind::kWords:
+    case CharKind::kWide:
+      return kWordBytes;
+    case CharKind::kAscii:
+    case CharKind::kUnicode:
+      break;
+  }
   return kAsciiBytes;
 }
 

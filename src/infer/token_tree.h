@@ -30,10 +30,13 @@ struct TokenTrie {
 /// A set of characters that a grammar often allows without any distinction.
 enum class CharKind : uint8_t {
   kLetters,  ///< A to Z and a to z
+  kWords,    ///< letters and the space
   kAscii,    ///< printable ASCII without the quotation mark and the backslash: JSON strings hold it unescaped
+  kWide,     ///< letters, the space and every character from U+0080 on
   kUnicode,  ///< kAscii and every character from U+0080 on
 };
-inline constexpr size_t kCharKinds = 3;
+inline constexpr size_t kCharKinds = 5;
+inline bool HasMoreThanAscii(CharKind kind) { return kind >= CharKind::kWide; }
 
 struct ByteInterval {
   uint8_t low, high;
@@ -57,7 +60,7 @@ class TokenTree {
   /// Tokens without text are left out: only the end of a text is a token without one.
   explicit TokenTree(const Tokenizer& tokenizer);
 
-  /// One for each kind. Texts of kUnicode may end within a character. Texts of more than kSliceChars
+  /// One for each kind. Texts beyond ASCII may end within a character. Texts of more than kSliceChars
   /// characters are in others().
   const std::array<TokenSlice, kCharKinds>& slices() const { return slices_; }
   const TokenTrie& others() const { return others_; }

@@ -25,6 +25,8 @@ std::vector<std::shared_ptr<const Grammar>> Grammars() {
                              "minimum": -20, "maximum": 2024}}, "required": ["name"]})"),
       GrammarOf("root ::= [^\\n]{1,40} \"\\n\" root | \"é漢😀\"+"),
       GrammarOf("root ::= \"a\" root root | \"{\" root \"}\" | [0-9a]"),
+      GrammarOf("root ::= \"\\\"\" c* [0-9a-f]{6} c* \"\\\"\"\nc ::= [^\\x00-\\x1F\"\\\\]"),
+      GrammarOf("root ::= [^n]? [ -~]{3,70} \"\\n\" | [^é]+ \"é\" root"),
   };
 }
 
@@ -104,6 +106,29 @@ TEST(TokenMask, KnowsTokensOfTheSameText) {
   TokenMasks masks(grammar, tree);
   ExpectExact(&masks, GrammarMatcher(grammar), 1);
   EXPECT_EQ((*masks.Find(GrammarMatcher(grammar)))->count, 6u);
+}
+
+TEST(TokenMask, KnowsHowFarTokensReachTowardsABound) {
+  std::vector<std::string> tokens = {""};
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  for (size_t n = 2; n <= 20; ++n) {
+    tokens.emplace_back(n, 'a');
+    tokens.push_back(std::string(n - 1, 'a') + "b");
+  }
+  auto tokenizer = MakeWorldTokenizer(tokens);
+  ASSERT_TRUE(tokenizer.ok());
+  const auto tree = std::make_shared<const TokenTree>(**tokenizer);
+  for (const char* text :
+       {"root ::= \"a\"{40,90} \"b\"", "root ::= \"a\"{40,} \"b\"", "root ::= [a-c]{0,70}"}) {
+    const auto grammar = GrammarOf(text);
+    TokenMasks masks(grammar, tree);
+    GrammarMatcher matcher(grammar);
+    for (int count = 0; count < 95; ++count) {
+      SCOPED_TRACE(text + (" after " + std::to_string(count)));
+      ExpectExact(&masks, matcher, 1);
+      if (!matcher.Advance(uint8_t{'a'})) break;
+    }
+  }
 }
 
 TEST(TokenMask, IsTheSameFromAllThreads) {
