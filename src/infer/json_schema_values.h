@@ -80,8 +80,6 @@ class JsonExpressions {
   Expr CharOf(const CharSet& set);
   Result<Expr> CountedOf(Expr character, TextLength length);
   std::optional<Expr> Others(const JsonObject& object, int32_t count);
-  Expr CharOf(const CharSet& set);
-  Result<Expr> CountedOf(Expr character, TextLength length);
   Expr Member(std::string_view name, Expr value);
   Expr NameExcept(const std::set<std::vector<int32_t>>& names, size_t depth);
 
