@@ -10,8 +10,6 @@
 namespace tern {
 namespace {
 
-constexpr uint32_t kNowhere = RegularAutomaton::kNowhere;
-
 /// How characters are spelled, whatever the state: a tree of ranges of bytes whose leaves are classes. Ranges
 /// of one node are apart, as the classes are and UTF-8 is cut so that all bytes after an inexact one are
 /// free.
