@@ -15,7 +15,7 @@ namespace {
 
 using testing::Accepts;
 
-std::shared_ptr<const Grammar> SchemaOf(const std::string& text) {
+std::shared_ptr<const Grammar> StringSchema(const std::string& text) {
   auto grammar = JsonSchemaGrammar(text);
   EXPECT_TRUE(grammar.ok()) << grammar.status().message() << "\nin\n" << text;
   return grammar.ok() ? *grammar : nullptr;
@@ -65,7 +65,7 @@ TEST(JsonSchemaStringsTest, PatternsFormatsAndLengthsHoldTogether) {
       {R"({"type": "string", "format": "no-such-format", "maxLength": 2})", {"ab"}, {"abc"}},
   };
   for (const StringRow& row : table) {
-    const auto grammar = SchemaOf(row.schema);
+    const auto grammar = StringSchema(row.schema);
     if (!grammar) continue;
     for (const std::string& text : row.texts)
       EXPECT_TRUE(Accepts(grammar, Quoted(text))) << row.schema << "\n"
@@ -102,7 +102,7 @@ TEST(JsonSchemaStringsTest, TextsUnderTheMasksEndWithinTheLengthThatIsCounted) {
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   const auto tree = std::make_shared<const TokenTree>(*testing::JsonVocabulary());
   const auto grammar =
-      SchemaOf(R"({"type": "string", "pattern": "^(?:[a-z]{2}=)*[a-z]{2}$", "maxLength": 1000})");
+      StringSchema(R"({"type": "string", "pattern": "^(?:[a-z]{2}=)*[a-z]{2}$", "maxLength": 1000})");
   ASSERT_TRUE(grammar);
   TokenMasks masks(grammar, tree);
   Random random(kSeed);
