@@ -19,6 +19,13 @@ struct ByteAutomaton {
   std::vector<Edge> edges;            ///< of a state ascending and apart
   std::vector<bool> accepts;          ///< by state
 
+  /// Where `count` is above 0, parts of the text are counted beside the state. An edge that leads to a state
+  /// with a `last` other than kNone ends a part, unless it is the start's; the part that is the count-th leads
+  /// to that `last` instead. From there on nothing is counted.
+  uint32_t count = 0;
+  std::vector<uint32_t> last = {};  ///< by state
+  static constexpr uint32_t kNone = UINT32_MAX;
+
   size_t states() const { return accepts.size(); }
   std::span<const Edge> EdgesOf(uint32_t state) const {
     return {edges.data() + begin[state], begin[state + 1] - begin[state]};

@@ -16,7 +16,7 @@ std::string_view TakeDigits(std::string_view* text) {
   return digits;
 }
 
-bool Take(char c, std::string_view* text) {
+bool TakeChar(char c, std::string_view* text) {
   if (!text->starts_with(c)) return false;
   text->remove_prefix(1);
   return true;
@@ -28,8 +28,8 @@ Status NoNumber(std::string_view text) {
 
 /// An exponent after its "e", cut to what is too large in any case.
 Result<int32_t> TakeExponent(std::string_view whole, std::string_view* text) {
-  const bool negative = Take('-', text);
-  if (!negative) Take('+', text);
+  const bool negative = TakeChar('-', text);
+  if (!negative) TakeChar('+', text);
   const std::string_view digits = TakeDigits(text);
   if (digits.empty()) return NoNumber(whole);
   int32_t value = 0;
@@ -42,16 +42,16 @@ Result<int32_t> TakeExponent(std::string_view whole, std::string_view* text) {
 Result<Decimal> Decimal::Parse(std::string_view text) {
   std::string_view rest = text;
   Decimal number;
-  number.negative_ = Take('-', &rest);
+  number.negative_ = TakeChar('-', &rest);
   const std::string_view whole = TakeDigits(&rest);
   if (whole.empty() || (whole.size() > 1 && whole[0] == '0')) return NoNumber(text);
   std::string_view fraction;
-  if (Take('.', &rest)) {
+  if (TakeChar('.', &rest)) {
     fraction = TakeDigits(&rest);
     if (fraction.empty()) return NoNumber(text);
   }
   int32_t exponent = 0;
-  if (Take('e', &rest) || Take('E', &rest)) {
+  if (TakeChar('e', &rest) || TakeChar('E', &rest)) {
     TERN_ASSIGN_OR_RETURN(exponent, TakeExponent(text, &rest));
   }
   if (!rest.empty()) return NoNumber(text);

@@ -51,12 +51,16 @@ void GrammarCompiler::CompileRules() {
     grammar_->starts_.push_back(start);
     finals_.push_back(end);
     const Body body = bodies_[rule];  // a copy: the list grows
+    const ByteAutomaton* automaton = builder_.node(body.expr).automaton.get();
+    const bool counting = automaton != nullptr && automaton->count > 0;
+    if (counting) grammar_->counters_.push_back({automaton->count, automaton->count});
     if (body.counted)
       CompileCounted(body.counter, body.expr, start, end);
     else
       CompileExpr(body.expr, start, end);
+    const bool counted = counting || body.counted;
     grammar_->counter_of_.resize(states_,
-                                 body.counted ? static_cast<uint32_t>(grammar_->counters_.size() - 1) : 0);
+                                 counted ? static_cast<uint32_t>(grammar_->counters_.size() - 1) : 0);
   }
 }
 
@@ -100,13 +104,28 @@ void GrammarCompiler::CompileAutomaton(const ByteAutomaton& automaton, uint32_t 
     if (state > 0) states[state] = ends ? to : NewState();
     if (automaton.accepts[state] && states[state] != to) AddEmpty(states[state], to);
   }
+  const std::vector<uint32_t> counted = CompileCounts(automaton, states);
   for (uint32_t state = 0; state < states.size(); ++state) {
     for (const ByteAutomaton::Edge& edge : automaton.EdgesOf(state)) {
-      AddEdge(
-          states[state],
-          {.kind = GrammarEdge::kByte, .low = edge.low, .high = edge.high, .target = states[edge.target]});
+      const uint32_t target = state == 0 ? states[edge.target] : counted[edge.target];
+      AddEdge(states[state],
+              {.kind = GrammarEdge::kByte, .low = edge.low, .high = edge.high, .target = target});
     }
   }
+}
+
+/// By state of the automaton: where an edge leads that ends a counted part with it, or the state itself.
+std::vector<uint32_t> GrammarCompiler::CompileCounts(const ByteAutomaton& automaton,
+                                                     const std::vector<uint32_t>& states) {
+  std::vector<uint32_t> counted = states;
+  for (uint32_t state = 0; automaton.count > 0 && state < states.size(); ++state) {
+    const uint32_t last = automaton.last[state];
+    if (last == ByteAutomaton::kNone) continue;
+    counted[state] = NewState();
+    AddEdge(counted[state], {.kind = GrammarEdge::kAgain, .target = states[state]});
+    AddEdge(counted[state], {.kind = GrammarEdge::kLeave, .target = states[last]});
+  }
+  return counted;
 }
 
 void GrammarCompiler::CompileText(const std::string& text, uint32_t from, uint32_t to) {

@@ -30,6 +30,7 @@ class GrammarCompiler {
   void CompileRules();
   void CompileExpr(Expr expr, uint32_t from, uint32_t to);
   void CompileAutomaton(const ByteAutomaton& automaton, uint32_t from, uint32_t to);
+  std::vector<uint32_t> CompileCounts(const ByteAutomaton& automaton, const std::vector<uint32_t>& states);
   void CompileText(const std::string& text, uint32_t from, uint32_t to);
   void CompileChars(const std::vector<Utf8Sequence>& sequences, uint32_t from, uint32_t to);
   void CompileRepeat(const GrammarBuilder::Node& node, uint32_t from, uint32_t to);

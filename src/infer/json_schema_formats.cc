@@ -80,8 +80,8 @@ std::string IdnEmail() { return Mailbox("\\u0080-\\u{10FFFF}", IdnHostname()); }
 std::string Uuid() { return "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"; }
 
 /// RFC 3986, and 3987 with characters beyond ASCII.
-struct UriParts {
-  explicit UriParts(bool international) {
+struct UriPatterns {
+  explicit UriPatterns(bool international) {
     const std::string ucs =
         international
             ? "\\u00A0-\\uD7FF\\uF900-\\uFDCF\\uFDF0-\\uFFEF\\u{10000}-\\u{1FFFD}\\u{20000}-\\u{2FFFD}"
@@ -166,10 +166,10 @@ constexpr std::array<FormatPattern, 19> kFormats = {
      {"idn-hostname", IdnHostname},
      {"ipv4", Ipv4},
      {"ipv6", Ipv6},
-     {"uri", [] { return UriParts(false).uri; }},
-     {"uri-reference", [] { return UriParts(false).reference; }},
-     {"iri", [] { return UriParts(true).uri; }},
-     {"iri-reference", [] { return UriParts(true).reference; }},
+     {"uri", [] { return UriPatterns(false).uri; }},
+     {"uri-reference", [] { return UriPatterns(false).reference; }},
+     {"iri", [] { return UriPatterns(true).uri; }},
+     {"iri-reference", [] { return UriPatterns(true).reference; }},
      {"uri-template", UriTemplate},
      {"uuid", Uuid},
      {"regex", Regex},

@@ -91,8 +91,7 @@ Result<Expr> JsonExpressions::NameOf(const RegularLanguage& language, RegularBud
     languages_.emplace(key, expr);
     return expr;
   }
-  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
-  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kJsonString, budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, StringBytesOf(language, budget));
   const Expr expr = builder_.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));
   languages_.emplace(key, expr);
   return expr;

@@ -8,8 +8,6 @@
 namespace tern {
 namespace {
 
-constexpr uint32_t kNowhere = RegularAutomaton::kNowhere;
-
 uint64_t PairKey(uint32_t a, uint32_t b) { return uint64_t{a} << 32 | b; }
 
 Status CheckSize(size_t states, size_t classes) {

@@ -66,6 +66,7 @@ struct RegularAutomaton {
   }
   bool operator==(const RegularAutomaton&) const = default;
 };
+inline constexpr uint32_t kNowhere = RegularAutomaton::kNowhere;
 
 /// The minimal automaton of the same texts, in a form that is the same for equal languages: no state that
 /// cannot be reached or cannot accept, states in the order of a breadth-first walk. Without states: there is

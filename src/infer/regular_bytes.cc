@@ -10,8 +10,6 @@
 namespace tern {
 namespace {
 
-constexpr uint32_t kNowhere = RegularAutomaton::kNowhere;
-
 /// How characters are spelled, whatever the state: a tree of ranges of bytes whose leaves are classes. Ranges
 /// of one node are apart, as the classes are and UTF-8 is cut so that all bytes after an inexact one are
 /// free.
@@ -184,6 +182,86 @@ std::string JsonEscape(int32_t character) {
     default:
       return character < 0x20 ? fmt::format("\\u{:04x}", character) : std::string();
   }
+}
+
+namespace {
+
+/// An automaton with copies of its states in which only so many characters may follow as a text of the
+/// greatest length has left.
+struct TailedAutomaton {
+  RegularAutomaton automaton;  ///< first the states that it had
+  std::vector<uint32_t> tail;  ///< by state that it had: the copy to go on in
+};
+
+class TailBuilder {
+ public:
+  /// `left` characters may follow in the copies where a text comes to them; no state needs more to end.
+  TailBuilder(const RegularAutomaton& automaton, std::vector<TextLength> remaining, uint32_t left)
+      : source_(automaton), remaining_(std::move(remaining)) {
+    made_.automaton = automaton;
+    for (uint32_t state = 0; state < automaton.states(); ++state) made_.tail.push_back(NameOf(state, left));
+  }
+  Result<TailedAutomaton> Build(RegularBudget* budget) && {
+    const size_t classes = source_.classes.count();
+    for (size_t i = 0; i < copies_.size(); ++i) {
+      TERN_RETURN_IF_ERROR(budget->Spend(classes));
+      if (copies_.size() > RegularBudget::kStates)
+        return Exhausted("its length needs more than " + std::to_string(RegularBudget::kStates) + " states");
+      const auto [state, left] = copies_[i];
+      made_.automaton.accepts.push_back(source_.accepts[state]);
+      for (uint32_t c = 0; c < classes; ++c) {
+        const uint32_t next = source_.Next(state, c);
+        const bool fits = next != kNowhere && left > 0 && remaining_[next].min < left;
+        made_.automaton.next.push_back(fits ? NameOf(next, left - 1) : kNowhere);
+      }
+    }
+    return std::move(made_);
+  }
+
+ private:
+  uint32_t NameOf(uint32_t state, uint32_t left) {
+    left = std::min(left, remaining_[state].max);
+    const auto states = static_cast<uint32_t>(source_.states());
+    const uint64_t key = uint64_t{state} << 32 | left;
+    const auto [it, added] = names_.try_emplace(key, states + static_cast<uint32_t>(copies_.size()));
+    if (added) copies_.emplace_back(state, left);
+    return it->second;
+  }
+
+  const RegularAutomaton& source_;
+  const std::vector<TextLength> remaining_;
+  TailedAutomaton made_;
+  std::unordered_map<uint64_t, uint32_t> names_;
+  std::vector<std::pair<uint32_t, uint32_t>> copies_;  // state and the characters that may follow
+};
+
+}  // namespace
+
+Result<ByteAutomaton> StringBytesOf(const RegularLanguage& language, RegularBudget* budget) {
+  constexpr size_t kUnrolled = 2048;  // states
+  const TextLength length = language.length();
+  const auto unrolled = [&]() -> Result<ByteAutomaton> {
+    TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, language.WithLength(budget));
+    return BytesOf(automaton, TextSpelling::kJsonString, budget);
+  };
+  const bool small = language.automaton()->states() * size_t{length.max} <= kUnrolled;
+  if (length.max == TextLength::kUnlimited || small) return unrolled();
+  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton,
+                        Bounded(*language.automaton(), {length.min, TextLength::kUnlimited}, budget));
+  std::vector<TextLength> remaining = RemainingLengths(automaton);
+  uint32_t left = 1;  // at least one, so that a text that was counted to its end may be longer
+  for (const TextLength& rest : remaining) left = std::max(left, rest.min);
+  const bool shorter =
+      automaton.states() * size_t{left} < language.automaton()->states() * size_t{length.max};
+  if (left >= length.max || !shorter) return unrolled();
+  TERN_ASSIGN_OR_RETURN(const TailedAutomaton tailed,
+                        TailBuilder(automaton, std::move(remaining), left).Build(budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(tailed.automaton, TextSpelling::kJsonString, budget));
+  bytes.count = length.max - left;
+  bytes.last.assign(bytes.states(), ByteAutomaton::kNone);
+  for (uint32_t state = 0; state < tailed.tail.size(); ++state)  // the first is the one before the quote
+    bytes.last[state + 1] = tailed.tail[state] + 1;
+  return bytes;
 }
 
 Result<ByteAutomaton> BytesOf(const RegularAutomaton& automaton, TextSpelling spelling,

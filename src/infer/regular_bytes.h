@@ -22,6 +22,10 @@ std::string JsonEscape(int32_t character);
 Result<ByteAutomaton> BytesOf(const RegularAutomaton& automaton, TextSpelling spelling,
                               RegularBudget* budget);
 
+/// The texts of a language, which is not empty, as JSON strings (TextSpelling::kJsonString). Where its length
+/// would need many states the characters are counted beside the state (ByteAutomaton::count).
+Result<ByteAutomaton> StringBytesOf(const RegularLanguage& language, RegularBudget* budget);
+
 inline constexpr size_t kMaxByteStates = size_t{1} << 16;
 
 }  // namespace tern

@@ -12,7 +12,6 @@ namespace tern {
 namespace {
 
 using Kind = RegularTree::Kind;
-constexpr uint32_t kNowhere = RegularAutomaton::kNowhere;
 
 /// A nondeterministic automaton of a tree (Thompson's construction).
 struct Nondeterministic {

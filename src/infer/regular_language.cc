@@ -12,8 +12,6 @@
 namespace tern {
 namespace {
 
-constexpr uint32_t kNowhere = RegularAutomaton::kNowhere;
-
 /// Every text: one state.
 const std::shared_ptr<const RegularAutomaton>& Everything() {
   static const auto kAll = [] {

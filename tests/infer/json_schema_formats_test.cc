@@ -76,7 +76,7 @@ const std::vector<FormatRow>& FormatRows() {
   return rows;
 }
 
-RegularLanguage LanguageOf(const std::string& format) {
+RegularLanguage FormatLanguage(const std::string& format) {
   const auto language = LanguageOfFormat(format);
   EXPECT_TRUE(language.ok()) << format << ": " << language.status().message();
   if (!language.ok() || !*language) return {};
@@ -85,7 +85,7 @@ RegularLanguage LanguageOf(const std::string& format) {
 
 TEST(JsonSchemaFormatsTest, AcceptTheTextsOfTheirStandardsAlone) {
   for (const FormatRow& row : FormatRows()) {
-    const RegularLanguage language = LanguageOf(row.format);
+    const RegularLanguage language = FormatLanguage(row.format);
     for (const std::string& text : row.valid)
       EXPECT_TRUE(language.Contains(text)) << row.format << ": " << text;
     for (const std::string& text : row.invalid)
@@ -95,7 +95,7 @@ TEST(JsonSchemaFormatsTest, AcceptTheTextsOfTheirStandardsAlone) {
 
 TEST(JsonSchemaFormatsTest, NoFormatAcceptsControlsAroundItsTexts) {
   for (const FormatRow& row : FormatRows()) {
-    const RegularLanguage language = LanguageOf(row.format);
+    const RegularLanguage language = FormatLanguage(row.format);
     for (const char* mark : {"\n", "\r", "\t", "\x01"}) {
       const std::string text = row.valid[0] + mark;
       if (std::string(row.format).ends_with("json-pointer")) continue;  // any character may stand there

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -25,18 +26,19 @@ ByteAutomaton BytesOfPattern(const std::string& pattern, TextSpelling spelling) 
 }
 
 bool Reads(const ByteAutomaton& automaton, const std::string& text) {
-  uint32_t state = 0;
+  uint32_t state = 0, count = 0;
   for (const char c : text) {
     const auto byte = static_cast<uint8_t>(c);
-    bool found = false;
-    for (const ByteAutomaton::Edge& edge : automaton.EdgesOf(state)) {
-      if (edge.low > byte || byte > edge.high) continue;
-      EXPECT_FALSE(found) << "two ways on";
-      state = edge.target;
-      found = true;
-      break;
-    }
-    if (!found) return false;
+    const auto edges = automaton.EdgesOf(state);
+    const auto reads = [byte](const ByteAutomaton::Edge& edge) {
+      return edge.low <= byte && byte <= edge.high;
+    };
+    EXPECT_LE(std::count_if(edges.begin(), edges.end(), reads), 1) << "two ways on";
+    const auto edge = std::find_if(edges.begin(), edges.end(), reads);
+    if (edge == edges.end()) return false;
+    const bool counted =
+        automaton.count > 0 && state != 0 && automaton.last[edge->target] != ByteAutomaton::kNone;
+    state = counted && ++count == automaton.count ? automaton.last[edge->target] : edge->target;
   }
   return automaton.accepts[state];
 }
@@ -68,6 +70,47 @@ TEST(RegularBytesTest, JsonStringsAreQuotedAndEscapedInOneWay) {
   }
   for (const char* other : {"\"\\/\"", "\"\\u0041\"", "\"\\u001F\"", "\"\n\"", "\"\\x\"", "a", "\"\"\""})
     EXPECT_FALSE(Reads(any, other)) << other;
+}
+
+TEST(RegularBytesTest, LongLengthsAreCountedExactly) {
+  struct Case {
+    const char* pattern;
+    TextLength length;
+    std::vector<std::string> units;  // texts are made of them
+  };
+  const std::vector<Case> cases = {
+      {"^[a-z]+@[a-z]+\\.com$", {0, 700}, {"q", "@", "x.com", "w@w", ".com", "\u00e9"}},
+      {"^(abc)*$", {0, 2000}, {"abc", "a"}},
+      {"^(\\S+ )*\\S$", {5, 3000}, {"\u00e9", "x ", " ", "yz"}},
+      {"^x(ab|c)*$", {3, 2500}, {"x", "ab", "c"}}};
+  RegularBudget budget;
+  for (const Case& c : cases) {
+    const auto language =
+        PatternLanguage(c.pattern).Intersection(RegularLanguage::OfLength(c.length), &budget);
+    ASSERT_TRUE(language.ok());
+    const auto bytes = StringBytesOf(*language, &budget);
+    ASSERT_TRUE(bytes.ok()) << bytes.status().message();
+    EXPECT_GT(bytes->count, 600u) << c.pattern;
+    EXPECT_LT(bytes->states(), 1000u) << c.pattern;
+    int accepted = 0;
+    for (const std::string& first : c.units) {
+      for (const std::string& last : c.units) {
+        for (const uint32_t near : {c.length.min, c.length.max}) {
+          for (uint32_t repeated = near < 8 ? 0 : near - 8; repeated <= near + 2; ++repeated) {
+            for (const std::string& unit : c.units) {
+              std::string text = first;
+              for (uint32_t i = 0; i < repeated / std::max<size_t>(1, unit.size()); ++i) text += unit;
+              text += last;
+              const bool expected = language->Contains(text);
+              accepted += expected ? 1 : 0;
+              ASSERT_EQ(Reads(*bytes, "\"" + text + "\""), expected) << c.pattern << " " << text.size();
+            }
+          }
+        }
+      }
+    }
+    EXPECT_GT(accepted, 5) << c.pattern;
+  }
 }
 
 TEST(RegularBytesTest, EveryStateLeadsToTheEnd) {

@@ -59,7 +59,7 @@ NumberRule::Bound BoundOf(const std::string& bound) {
   return {*Decimal::Parse(ValueText(bound)), IsExclusive(bound)};
 }
 
-RegularLanguage LanguageOf(const NumberCase& c) {
+RegularLanguage NumbersOf(const NumberCase& c) {
   NumberRule rule{.whole = c.whole};
   if (!c.low.empty()) rule.AtLeast(BoundOf(c.low));
   if (!c.high.empty()) rule.AtMost(BoundOf(c.high));
@@ -183,7 +183,7 @@ const std::vector<NumberCase>& NumberCases() {
 TEST(RegularNumbersTest, EveryShortTextIsInTheLanguageIfAndOnlyIfItsValueIsOfTheSet) {
   const std::vector<NumberText> texts = ShortTexts("-0159.eE+", 5);
   for (const NumberCase& c : NumberCases()) {
-    const RegularLanguage language = LanguageOf(c);
+    const RegularLanguage language = NumbersOf(c);
     size_t accepted = 0;
     for (const NumberText& text : texts) {
       const bool expected = IsDescribed(c, text) && IsOfSet(c, text.text);
@@ -251,7 +251,7 @@ TEST(RegularNumbersTest, RandomSetsHaveTheTextsThatExactArithmeticGivesThem) {
   size_t accepted = 0;
   for (int i = 0; i < 300; ++i) {
     const NumberCase c = maker.Case();
-    const RegularLanguage language = LanguageOf(c);
+    const RegularLanguage language = NumbersOf(c);
     for (int j = 0; j < 200; ++j) {
       const std::string text = maker.TextNear(maker.Below(2) == 0 ? c.low : c.high);
       const bool expected = IsDescribed(c, TextOf(text)) && IsOfSet(c, text);
@@ -264,19 +264,19 @@ TEST(RegularNumbersTest, RandomSetsHaveTheTextsThatExactArithmeticGivesThem) {
 }
 
 TEST(RegularNumbersTest, LargeBoundsAreExact) {
-  const RegularLanguage words = LanguageOf({"-9223372036854775808", "9223372036854775807", true});
+  const RegularLanguage words = NumbersOf({"-9223372036854775808", "9223372036854775807", true});
   EXPECT_TRUE(words.Contains("9223372036854775807"));
   EXPECT_FALSE(words.Contains("9223372036854775808"));
   EXPECT_TRUE(words.Contains("-9223372036854775808"));
   EXPECT_FALSE(words.Contains("-9223372036854775809"));
-  const RegularLanguage doubles = LanguageOf({"0", "1.7976931348623157e308"});
+  const RegularLanguage doubles = NumbersOf({"0", "1.7976931348623157e308"});
   EXPECT_TRUE(doubles.Contains("1.7976931348623157e307"));
   EXPECT_TRUE(doubles.Contains("1e-307"));
   EXPECT_FALSE(doubles.Contains("1e308"));  // kMaxExponent
 }
 
 TEST(RegularNumbersTest, DigitsAndExponentsHaveLimits) {
-  const RegularLanguage all = LanguageOf({});
+  const RegularLanguage all = NumbersOf({});
   const std::string most(kNumberDigits, '1');
   EXPECT_TRUE(all.Contains(most + "." + most));
   EXPECT_FALSE(all.Contains(most + "1"));
@@ -285,17 +285,17 @@ TEST(RegularNumbersTest, DigitsAndExponentsHaveLimits) {
     EXPECT_TRUE(all.Contains(text)) << text;
   for (const char* text : {"1e308", "12e100", "1e0001", "1e", "1e+", "-", "", "1.", ".1", "00", "+1"})
     EXPECT_FALSE(all.Contains(text)) << text;
-  const RegularLanguage above = LanguageOf({"1e30", ""});
+  const RegularLanguage above = NumbersOf({"1e30", ""});
   EXPECT_TRUE(above.Contains("1" + std::string(30, '0')));
   EXPECT_FALSE(above.Contains("9" + std::string(29, '9')));
 }
 
 TEST(RegularNumbersTest, WhatIsLeftOutIsNotWrittenWithATailThatADoubleDoesNotHold) {
-  const RegularLanguage fractions = LanguageOf({"", "", false, {}, {"1"}});
+  const RegularLanguage fractions = NumbersOf({"", "", false, {}, {"1"}});
   EXPECT_TRUE(fractions.Contains("0.123456789012345"));
   EXPECT_TRUE(fractions.Contains("12345.6789012345"));
   EXPECT_FALSE(fractions.Contains("2310335513912129200.1228"));  // read as a whole number
-  const RegularLanguage others = LanguageOf({"", "", false, {}, {}, {"0.5"}});
+  const RegularLanguage others = NumbersOf({"", "", false, {}, {}, {"0.5"}});
   EXPECT_TRUE(others.Contains("0.500000000000001"));
   EXPECT_FALSE(others.Contains("0.50000000000000000001"));  // read as 0.5
 }
