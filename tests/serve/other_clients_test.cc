@@ -206,8 +206,12 @@ class SchemaCheck {
       const std::string name = schema["$ref"];
       return Fits(value, schemas_.at(name.substr(name.rfind('/') + 1)), where);
     }
-    if (schema.contains("const")) EXPECT_EQ(value, schema["const"]) << where;
-    if (schema.contains("enum")) EXPECT_THAT(schema["enum"], ::testing::Contains(value)) << where;
+    if (schema.contains("const")) {
+      EXPECT_EQ(value, schema["const"]) << where;
+    }
+    if (schema.contains("enum")) {
+      EXPECT_THAT(schema["enum"], ::testing::Contains(value)) << where;
+    }
     if (schema.contains("type")) {
       const json types = schema["type"].is_array() ? schema["type"] : json::array({schema["type"]});
       EXPECT_TRUE(
