@@ -138,16 +138,6 @@ Result<NumberRule> SchemaCompiler::RuleOfNumbers(const SchemaBranch& branch, con
   return rule;
 }
 
-/// What is not a number, or no multiple of one, must stay so when it is read as a double: such texts have no
-/// more digits than a double keeps.
-Result<RegularLanguage> SchemaCompiler::TextsOf(const NumberRule& rule) {
-  TERN_ASSIGN_OR_RETURN(const RegularLanguage texts, NumberTexts(rule, strings_.budget()));
-  if (rule.not_multiples.empty() && rule.excluded.empty()) return texts;
-  constexpr const char* kFewDigits = "^-?(?:(?:0|[1-9]\\d{0,8})(?:\\.\\d{1,6})?|[1-9]\\d{0,14})$";
-  TERN_ASSIGN_OR_RETURN(const RegularLanguage few, strings_.OfPattern(kFewDigits, "#"));
-  return texts.Intersection(few, strings_.budget());
-}
-
 Result<SchemaCompiler::Way> SchemaCompiler::Number(const SchemaBranch& branch) {
   const std::string pointer = document_.PointerOf(*branch.terms.front().term.schema);
   const auto rule = RuleOfNumbers(branch, pointer);
@@ -159,7 +149,7 @@ Result<SchemaCompiler::Way> SchemaCompiler::Number(const SchemaBranch& branch) {
   if (*rule == NumberRule()) {
     way = json_.Number();
   } else {
-    const auto texts = TextsOf(*rule);
+    const auto texts = NumberTexts(*rule, strings_.budget());
     if (!texts.ok()) return texts.status().WithContext(pointer);
     if (!texts->empty()) {
       const auto expr = json_.PlainOf(*texts, strings_.budget());

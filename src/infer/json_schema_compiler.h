@@ -39,7 +39,6 @@ class SchemaCompiler {
   void AddBooleans(const SchemaBranch& branch, std::vector<Expr>* ways);
   Result<Way> String(const SchemaBranch& branch);
   Result<NumberRule> RuleOfNumbers(const SchemaBranch& branch, const std::string& pointer);
-  Result<RegularLanguage> TextsOf(const NumberRule& rule);
   Result<Way> Number(const SchemaBranch& branch);
   void LeaveOut(const SchemaBranch& branch, std::string_view key, const std::string& why);
 

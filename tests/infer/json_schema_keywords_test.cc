@@ -10,13 +10,13 @@
 namespace tern {
 namespace {
 
-struct Row {
+struct KeywordRow {
   const char* schema;
   std::vector<const char*> texts, others;
 };
 
-void Check(const std::vector<Row>& table) {
-  for (const Row& row : table) {
+void Check(const std::vector<KeywordRow>& table) {
+  for (const KeywordRow& row : table) {
     SCOPED_TRACE(row.schema);
     const auto grammar = JsonSchemaGrammar(row.schema);
     EXPECT_TRUE(grammar.ok()) << grammar.status().message();
