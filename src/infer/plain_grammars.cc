@@ -3,7 +3,8 @@
 #include <utility>
 
 #include "infer/grammar_builder.h"
-#include "infer/grammar_pattern.h"
+#include "infer/regular_bytes.h"
+#include "infer/regular_language.h"
 #include "text/utf8.h"
 
 namespace tern {
@@ -22,61 +23,15 @@ Result<std::shared_ptr<const Grammar>> BuildPlain(const Expr text, GrammarBuilde
                         [](size_t) { return std::string(); });
 }
 
-/// Where the pattern's alternatives end: its bars outside of groups and classes, and its end.
-std::vector<size_t> AlternativeEnds(std::string_view pattern) {
-  std::vector<size_t> ends;
-  int depth = 0;
-  bool in_class = false;
-  for (size_t at = 0; at < pattern.size(); ++at) {
-    switch (pattern[at]) {
-      case '\\':
-        ++at;
-        break;
-      case '[':
-        in_class = true;
-        break;
-      case ']':
-        in_class = false;
-        break;
-      case '(':
-        depth += in_class ? 0 : 1;
-        break;
-      case ')':
-        depth -= in_class ? 0 : 1;
-        break;
-      case '|':
-        if (!in_class && depth == 0) ends.push_back(at);
-        break;
-      default:
-        break;
-    }
-  }
-  ends.push_back(pattern.size());
-  return ends;
-}
-
-/// Whether an alternative ends in `$` that is not escaped.
-bool EndsBound(std::string_view alternative) {
-  if (!alternative.ends_with('$')) return false;
-  alternative.remove_suffix(1);
-  size_t escapes = 0;
-  while (escapes < alternative.size() && alternative[alternative.size() - 1 - escapes] == '\\') ++escapes;
-  return escapes % 2 == 0;
-}
-
-/// The pattern with each alternative bound at both ends: `a|b` becomes `^a$|^b$`.
+/// The pattern bound at both ends. Flags in front of it stay in front.
 std::string WholePattern(std::string_view pattern) {
-  std::string whole;
-  size_t begin = 0;
-  for (const size_t end : AlternativeEnds(pattern)) {
-    const std::string_view alternative = pattern.substr(begin, end - begin);
-    if (begin > 0) whole += '|';
-    if (!alternative.starts_with('^')) whole += '^';
-    whole += alternative;
-    if (!EndsBound(alternative)) whole += '$';
-    begin = end + 1;
+  std::string_view flags;
+  const size_t end = pattern.find(')');
+  if (pattern.starts_with("(?") && end != std::string_view::npos) {
+    const bool only_letters = pattern.substr(2, end - 2).find_first_not_of("ims") == std::string_view::npos;
+    if (only_letters && end > 2) flags = pattern.substr(0, end + 1);
   }
-  return whole;
+  return std::string(flags) + "^(?:" + std::string(pattern.substr(flags.size())) + ")$";
 }
 
 }  // namespace
@@ -95,10 +50,15 @@ Result<std::shared_ptr<const Grammar>> ChoiceGrammar(std::vector<std::string> te
 
 Result<std::shared_ptr<const Grammar>> RegexGrammar(std::string_view pattern) {
   TERN_RETURN_IF_ERROR(CheckSize("the pattern has", pattern.size()));
+  RegularBudget budget;
+  // By itself first: errors then name its own bytes, and "a)(b" is not made right by what is put around it.
+  TERN_RETURN_IF_ERROR(RegularLanguage::OfPattern(pattern, &budget).status());
+  TERN_ASSIGN_OR_RETURN(const RegularLanguage texts, RegularLanguage::OfPattern(WholePattern(pattern), &budget));
+  if (texts.empty()) return InvalidArgument("no text matches the pattern");
+  TERN_ASSIGN_OR_RETURN(const RegularAutomaton automaton, texts.WithLength(&budget));
+  TERN_ASSIGN_OR_RETURN(ByteAutomaton bytes, BytesOf(automaton, TextSpelling::kPlain, &budget));
   GrammarBuilder builder;
-  TERN_ASSIGN_OR_RETURN(const Expr text,
-                        PatternExpr(WholePattern(pattern), &builder,
-                                    [&](const CharSet& set) { return builder.Chars(set); }));
+  const Expr text = builder.Automaton(std::make_shared<const ByteAutomaton>(std::move(bytes)));
   return BuildPlain(text, &builder);
 }
 
