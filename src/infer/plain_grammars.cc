@@ -55,13 +55,16 @@ std::vector<size_t> AlternativeEnds(std::string_view pattern) {
   return ends;
 }
 
-/// Whether an alternative ends in `$` that is not escaped.
-bool EndsBound(std::string_view alternative) {
-  if (!alternative.ends_with('$')) return false;
-  alternative.remove_suffix(1);
+/// Whether an alternative ends in a backslash that escapes what follows.
+bool EndsInEscape(std::string_view alternative) {
   size_t escapes = 0;
   while (escapes < alternative.size() && alternative[alternative.size() - 1 - escapes] == '\\') ++escapes;
-  return escapes % 2 == 0;
+  return escapes % 2 == 1;
+}
+
+/// Whether an alternative ends in `$` that is not escaped.
+bool EndsBound(std::string_view alternative) {
+  return alternative.ends_with('$') && !EndsInEscape(alternative.substr(0, alternative.size() - 1));
 }
 
 /// The pattern with each alternative bound at both ends: `a|b` becomes `^a$|^b$`.
@@ -73,7 +76,9 @@ std::string WholePattern(std::string_view pattern) {
     if (begin > 0) whole += '|';
     if (!alternative.starts_with('^')) whole += '^';
     whole += alternative;
-    if (!EndsBound(alternative)) whole += '$';
+    // Behind an escape that escapes nothing it would be a character: the pattern stays as it is, and is
+    // refused.
+    if (!EndsBound(alternative) && !EndsInEscape(alternative)) whole += '$';
     begin = end + 1;
   }
   return whole;
@@ -96,9 +101,8 @@ Result<std::shared_ptr<const Grammar>> ChoiceGrammar(std::vector<std::string> te
 Result<std::shared_ptr<const Grammar>> RegexGrammar(std::string_view pattern) {
   TERN_RETURN_IF_ERROR(CheckSize("the pattern has", pattern.size()));
   GrammarBuilder builder;
-  TERN_ASSIGN_OR_RETURN(const Expr text,
-                        PatternExpr(WholePattern(pattern), &builder,
-                                    [&](const CharSet& set) { return builder.Chars(set); }));
+  TERN_ASSIGN_OR_RETURN(const Expr text, PatternExpr(WholePattern(pattern), &builder,
+                                                     [&](const CharSet& set) { return builder.Chars(set); }));
   return BuildPlain(text, &builder);
 }
 
