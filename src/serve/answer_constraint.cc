@@ -18,7 +18,8 @@ namespace {
 using nlohmann::ordered_json;  // schemas mean the order of their properties
 using Kind = ConstraintText::Kind;
 
-/// Reads one member's value. `param`: the field of the request; `name`: the member's whole name, for messages.
+/// Reads one member's value. `param`: the field of the request; `name`: the member's whole name, for
+/// messages.
 using ReadValue = ApiResult<ConstraintText> (*)(const ordered_json& value, const std::string& param,
                                                 const std::string& name);
 
@@ -58,8 +59,9 @@ ApiResult<ConstraintText> ReadJsonFlag(const ordered_json& value, const std::str
 
 ApiResult<ConstraintText> ReadChoices(const ordered_json& value, const std::string& param,
                                       const std::string& name) {
-  const bool texts = value.is_array() && !value.empty() &&
-                     std::all_of(value.begin(), value.end(), [](const auto& text) { return text.is_string(); });
+  const bool texts =
+      value.is_array() && !value.empty() &&
+      std::all_of(value.begin(), value.end(), [](const auto& text) { return text.is_string(); });
   if (!texts) return BadRequest(param, name + " must be an array of at least one text");
   return ConstraintText{Kind::kChoice, value.dump(), param};
 }
@@ -128,7 +130,8 @@ ApiResult<ConstraintText> ReadWrappedSchema(const ordered_json& value, const std
 constexpr ConstraintMember kSchemaMembers[] = {
     {"json_schema", ReadWrappedSchema}, {"schema", ReadSchema}, {"value", ReadSchema}};
 constexpr ConstraintMember kGrammarMembers[] = {{"grammar", ReadGrammarText}, {"value", ReadGrammarText}};
-constexpr ConstraintMember kRegexMembers[] = {{"pattern", ReadRegex}, {"regex", ReadRegex}, {"value", ReadRegex}};
+constexpr ConstraintMember kRegexMembers[] = {
+    {"pattern", ReadRegex}, {"regex", ReadRegex}, {"value", ReadRegex}};
 
 /// The types of response_format: which members say more, and what holds where none of them is there.
 struct FormatType {
@@ -156,9 +159,9 @@ std::vector<std::string_view> KnownMembers(const FormatType& type) {
 ApiResult<ConstraintText> ReadResponseFormat(const ordered_json& format, const std::string& param,
                                              const std::string& /*name*/) {
   const auto named = format.find("type");
-  const auto type = std::find_if(std::begin(kFormatTypes), std::end(kFormatTypes), [&](const FormatType& known) {
-    return named != format.end() && *named == known.name;
-  });
+  const auto type =
+      std::find_if(std::begin(kFormatTypes), std::end(kFormatTypes),
+                   [&](const FormatType& known) { return named != format.end() && *named == known.name; });
   if (type == std::end(kFormatTypes)) {
     return BadRequest(param, param + ".type must be text, json_object, json_schema, grammar or regex");
   }
@@ -166,7 +169,8 @@ ApiResult<ConstraintText> ReadResponseFormat(const ordered_json& format, const s
   TERN_ASSIGN_OR_RETURN(std::vector<ConstraintText> said, ReadMembers(format, type->members, param));
   if (said.size() > 1) return BadRequest(param, param + " holds more than one schema: give one");
   if (said.size() == 1) return std::move(said.front());
-  if (type->missing != nullptr) return BadRequest(param, fmt::format("{}.{} is missing", param, type->missing));
+  if (type->missing != nullptr)
+    return BadRequest(param, fmt::format("{}.{} is missing", param, type->missing));
   return ConstraintText{type->bare, {}, param};
 }
 
@@ -189,7 +193,8 @@ ApiResult<ConstraintText> ReadStructuredOutputs(const ordered_json& object, cons
   if (auto wrong = UnknownMember(object, known, param)) return *std::move(wrong);
   TERN_ASSIGN_OR_RETURN(std::vector<ConstraintText> said, ReadMembers(object, kStructuredMembers, param));
   if (said.size() != 1) {
-    return BadRequest(param, param + " must have exactly one of json, json_object, choice, regex and grammar");
+    return BadRequest(param,
+                      param + " must have exactly one of json, json_object, choice, regex and grammar");
   }
   return std::move(said.front());
 }
