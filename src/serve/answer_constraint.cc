@@ -16,7 +16,7 @@ namespace tern::serve {
 namespace {
 
 using nlohmann::ordered_json;  // schemas mean the order of their properties
-using Kind = ConstraintText::Kind;
+using ConstraintKind = ConstraintText::Kind;
 
 /// Reads one member's value. `param`: the field of the request; `name`: the member's whole name, for
 /// messages.
@@ -42,11 +42,11 @@ bool IsWrapper(const ordered_json& value) {
 ApiResult<ConstraintText> ReadSchema(const ordered_json& value, const std::string& param,
                                      const std::string& name) {
   if (IsWrapper(value)) return ReadSchema(value["schema"], param, name + ".schema");
-  if (value.is_object() || value.is_boolean()) return ConstraintText{Kind::kJsonSchema, value.dump(), param};
+  if (value.is_object() || value.is_boolean()) return ConstraintText{ConstraintKind::kJsonSchema, value.dump(), param};
   if (value.is_string()) {
     auto schema = ParseJson(value.get_ref<const std::string&>());
     if (schema.ok() && (schema->is_object() || schema->is_boolean()))
-      return ConstraintText{Kind::kJsonSchema, schema->dump(), param};
+      return ConstraintText{ConstraintKind::kJsonSchema, schema->dump(), param};
   }
   return BadRequest(param, name + " must be a JSON Schema: an object, or the JSON text of one");
 }
@@ -54,7 +54,7 @@ ApiResult<ConstraintText> ReadSchema(const ordered_json& value, const std::strin
 ApiResult<ConstraintText> ReadJsonFlag(const ordered_json& value, const std::string& param,
                                        const std::string& name) {
   if (!value.is_boolean()) return BadRequest(param, name + " must be true or false");
-  return value.get<bool>() ? ConstraintText{Kind::kJsonObject, {}, param} : ConstraintText{};
+  return value.get<bool>() ? ConstraintText{ConstraintKind::kJsonObject, {}, param} : ConstraintText{};
 }
 
 ApiResult<ConstraintText> ReadChoices(const ordered_json& value, const std::string& param,
@@ -63,14 +63,14 @@ ApiResult<ConstraintText> ReadChoices(const ordered_json& value, const std::stri
       value.is_array() && !value.empty() &&
       std::all_of(value.begin(), value.end(), [](const auto& text) { return text.is_string(); });
   if (!texts) return BadRequest(param, name + " must be an array of at least one text");
-  return ConstraintText{Kind::kChoice, value.dump(), param};
+  return ConstraintText{ConstraintKind::kChoice, value.dump(), param};
 }
 
 ApiResult<ConstraintText> ReadRegex(const ordered_json& value, const std::string& param,
                                     const std::string& name) {
   if (!value.is_string() || value.get_ref<const std::string&>().empty())
     return BadRequest(param, name + " must be a regular expression that is not empty");
-  return ConstraintText{Kind::kRegex, value.get<std::string>(), param};
+  return ConstraintText{ConstraintKind::kRegex, value.get<std::string>(), param};
 }
 
 /// An empty text is what clients send that want no grammar.
@@ -78,14 +78,14 @@ ApiResult<ConstraintText> ReadGrammarText(const ordered_json& value, const std::
                                           const std::string& name) {
   if (!value.is_string()) return BadRequest(param, name + " must be a grammar's text (GBNF)");
   if (value.get_ref<const std::string&>().empty()) return ConstraintText{};
-  return ConstraintText{Kind::kGrammar, value.get<std::string>(), param};
+  return ConstraintText{ConstraintKind::kGrammar, value.get<std::string>(), param};
 }
 
 /// Ollama's: "json", or a schema.
 ApiResult<ConstraintText> ReadOllamaFormat(const ordered_json& value, const std::string& param,
                                            const std::string& name) {
   if (value == "") return ConstraintText{};
-  if (value == "json") return ConstraintText{Kind::kJsonObject, {}, param};
+  if (value == "json") return ConstraintText{ConstraintKind::kJsonObject, {}, param};
   if (value.is_string()) return BadRequest(param, name + " must be json or a JSON Schema");
   return ReadSchema(value, param, name);
 }
@@ -100,7 +100,7 @@ ApiResult<std::vector<ConstraintText>> ReadMembers(const ordered_json& object,
     if (value == object.end() || value->is_null()) continue;
     const std::string name = param.empty() ? member.name : param + "." + member.name;
     TERN_ASSIGN_OR_RETURN(ConstraintText one, member.read(*value, param.empty() ? name : param, name));
-    if (one.kind != Kind::kNone) read.push_back(std::move(one));
+    if (one.kind != ConstraintKind::kNone) read.push_back(std::move(one));
   }
   return read;
 }
@@ -137,16 +137,16 @@ constexpr ConstraintMember kRegexMembers[] = {
 struct FormatType {
   const char* name;
   std::span<const ConstraintMember> members;
-  Kind bare;            ///< kNone with `missing`: one of the members is needed
+  ConstraintKind bare;            ///< kNone with `missing`: one of the members is needed
   const char* missing;  ///< the member that the error names
 };
 constexpr FormatType kFormatTypes[] = {
-    {"text", {}, Kind::kNone, nullptr},
-    {"json_object", kSchemaMembers, Kind::kJsonObject, nullptr},
-    {"json", kSchemaMembers, Kind::kJsonObject, nullptr},
-    {"json_schema", kSchemaMembers, Kind::kNone, "json_schema.schema"},
-    {"grammar", kGrammarMembers, Kind::kNone, "grammar"},
-    {"regex", kRegexMembers, Kind::kNone, "pattern"},
+    {"text", {}, ConstraintKind::kNone, nullptr},
+    {"json_object", kSchemaMembers, ConstraintKind::kJsonObject, nullptr},
+    {"json", kSchemaMembers, ConstraintKind::kJsonObject, nullptr},
+    {"json_schema", kSchemaMembers, ConstraintKind::kNone, "json_schema.schema"},
+    {"grammar", kGrammarMembers, ConstraintKind::kNone, "grammar"},
+    {"regex", kRegexMembers, ConstraintKind::kNone, "pattern"},
 };
 
 /// The members that a type takes, and those that describe and ask for nothing.
