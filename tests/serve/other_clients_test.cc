@@ -175,7 +175,7 @@ TEST(RootTokenizer, ItsEndOfTextIsTheTokenThatEndsDocuments) {
   const std::string end = info["eos_token"];
   EXPECT_EQ(info["bos_token"], end);
   EXPECT_TRUE(info.contains("pad_token") && info.contains("chat_template"));
-  EXPECT_EQ(service.Post("/tokenize", {{"prompt", end}})["tokens"], json({0}));
+  EXPECT_EQ(service.Post("/tokenize", {{"prompt", end}})["tokens"], json::array({0}));
   EXPECT_EQ(service.Post("/tokenize", {{"prompt", "a" + end + "b" + end}})["tokens"], json({97, 0, 98, 0}));
   EXPECT_EQ(service.Post("/detokenize", {{"tokens", {97, 0, 98, 0}}})["prompt"], "a" + end + "b" + end);
 }
