@@ -127,7 +127,7 @@ Status SchemaBrancher::Grow(Growth growth, int32_t depth) {
   return OkStatus();
 }
 
-/// Into the alternatives of the disjunction that has the fewest.
+/// Splits a growth by the disjunction that has the fewest alternatives.
 Status SchemaBrancher::Split(const Growth& growth, int32_t depth) {
   const auto fewest = std::min_element(growth.open.begin(), growth.open.end(),
                                        [](const auto& a, const auto& b) { return a.size() < b.size(); });
@@ -140,7 +140,7 @@ Status SchemaBrancher::Split(const Growth& growth, int32_t depth) {
   return OkStatus();
 }
 
-/// What is valid comes before what is not: a negation looks at the properties that are known.
+/// Positive terms come before negated ones: a negation uses the properties that are known.
 Result<bool> SchemaBrancher::ProcessTerms(Growth* growth) {
   for (bool negated : {false, true}) {
     for (size_t i = 0; i < growth->branch.terms.size(); ++i) {
@@ -323,7 +323,7 @@ uint32_t SchemaBrancher::KindsOf(const SchemaTerm& term) {
   return branch.kinds;
 }
 
-/// Kinds of which no value is left.
+/// Kinds of which every value is excluded.
 Status SchemaBrancher::DropEmptyKinds(SchemaBranch* branch) {
   uint32_t& kinds = branch->kinds;
   if (branch->finite) {

@@ -109,7 +109,7 @@ Status SchemaBrancher::ApplyType(SchemaBranch* branch, const Json& schema) {
   return OkStatus();
 }
 
-/// Of several lists the first: Values looks at all terms.
+/// Keeps the shortest list of several: Values checks its values against all terms.
 Status SchemaBrancher::ApplyValues(SchemaBranch* branch, const Json& schema, const std::string& key,
                                    const Json& value) {
   if (key == "enum" && (!value.is_array() || value.empty()))
@@ -195,7 +195,7 @@ Status SchemaBrancher::ApplyObjectKeyword(Growth* growth, const Source& source, 
   if (map ? !value.is_object() : !IsSchema(value)) return InvalidArgument(at + ": not an object");
   if (map && !std::all_of(value.begin(), value.end(), IsSchema))
     return InvalidArgument(at + ": not an object of schemas");
-  // Its "properties" say where it stands, if it has any.
+  // If the schema has "properties", that keyword adds the shape and fixes its order.
   const bool known = std::any_of(branch.shapes.begin(), branch.shapes.end(),
                                  [&](const auto& shape) { return shape.schema == &schema; });
   if (key == "properties" || (!known && !schema.contains("properties"))) {

@@ -8,21 +8,21 @@
 namespace tern {
 namespace {
 
-/// The number that a keyword has.
+/// The value of a keyword, which must be a number.
 Result<Decimal> KeywordDecimal(const PlacedSchema& placed, const char* key) {
   const auto value = JsonDecimal(placed.schema[key]);
   if (!value.ok()) return value.status().WithContext(PointerTo(placed.pointer, key));
   return *value;
 }
 
-/// Draft 4: a boolean says whether the bound beside it is outside.
+/// Draft 4: whether the boolean `key` makes the bound beside it exclusive.
 bool IsExclusive(const PlacedSchema& placed, const char* key) {
   return placed.schema.contains(key) && placed.schema[key] == Json(true);
 }
 
-/// A bound that is outside. Programs read numbers as doubles: a text of many digits that is less than the
-/// bound may be read as the bound itself. So of numbers that need not be whole the next double is the bound,
-/// inside.
+/// An exclusive bound. Programs read numbers as doubles: a text of many digits that is less than the bound may
+/// be read as the bound itself. So for numbers that need not be whole the next double is taken, as an inclusive
+/// bound.
 Result<NumberRule::Bound> ExclusiveBound(const PlacedSchema& placed, const char* key, bool whole,
                                          double toward) {
   NumberRule::Bound bound;

@@ -92,7 +92,7 @@ ApiResult<ThinkingRequest> ReadThinking(const ordered_json& body) {
   if (!wrong && body.contains("reasoning")) wrong = AddReasoning(body["reasoning"], &gathered);
   if (wrong) return *wrong;
   const std::string effort = TextOf(body, "reasoning_effort");
-  // The least exact of them, which many clients send always: it does not overrule the others.
+  // Many clients always send reasoning_effort, so the other fields take precedence.
   if (!effort.empty() && !gathered.request().wanted)
     return ThinkingRequest{.wanted = WantsEffort(effort), .hint = true};
   return gathered.request();
