@@ -153,13 +153,13 @@ struct RepeatedSet {
   TextLength length;
 };
 std::optional<RepeatedSet> CountedSet(const RegularTree& tree) {
-  using Kind = RegularTree::Kind;
+  using NodeKind = RegularTree::Kind;
   const RegularTree::Node& root = tree.nodes[tree.root];
-  if (root.kind != Kind::kSequence || root.children.size() != 3) return std::nullopt;
+  if (root.kind != NodeKind::kSequence || root.children.size() != 3) return std::nullopt;
   const auto part = [&](size_t i) -> const RegularTree::Node& { return tree.nodes[root.children[i]]; };
   const bool whole =
-      part(0).kind == Kind::kStart && part(1).kind == Kind::kRepeat && part(2).kind == Kind::kEnd;
-  if (!whole || tree.nodes[part(1).children[0]].kind != Kind::kSet) return std::nullopt;
+      part(0).kind == NodeKind::kStart && part(1).kind == NodeKind::kRepeat && part(2).kind == NodeKind::kEnd;
+  if (!whole || tree.nodes[part(1).children[0]].kind != NodeKind::kSet) return std::nullopt;
   static_assert(RegularTree::kUnbounded == TextLength::kUnlimited);
   return RepeatedSet{tree.nodes[part(1).children[0]].set, {part(1).min, part(1).max}};
 }

@@ -19,8 +19,8 @@ class Tokenizer;
 struct Choices;
 
 /// How a token is chosen. Defaults are those of pip `rwkv` (its PIPELINE_ARGS). Order of application:
-/// logit bias → bans → penalties (repeat, then presence and frequency) → softmax → (mirostat 2, or: typical-p → min-p → top-p → top-k) → p^(1/T).
-/// A filter sees the probabilities that the ones before it left, scaled to sum to 1. Where only pip `rwkv`'s
+/// logit bias → bans → penalties (repeat, then presence and frequency) → softmax → (mirostat 2, or: typical-p
+/// → min-p → top-p → top-k) → p^(1/T). A filter sees the probabilities that the ones before it left, scaled to sum to 1. Where only pip `rwkv`'s
 /// own options are used the distribution is its distribution (but for top_p = 1, which there can turn greedy
 /// by rounding).
 struct SamplingOptions {

@@ -16,9 +16,10 @@ namespace tern::serve {
 namespace {
 
 using nlohmann::ordered_json;  // schemas mean the order of their properties
-using Kind = ConstraintText::Kind;
+using ConstraintKind = ConstraintText::Kind;
 
-/// Reads one member's value. `param`: the field of the request; `name`: the member's whole name, for messages.
+/// Reads one member's value. `param`: the field of the request; `name`: the member's whole name, for
+/// messages.
 using ReadValue = ApiResult<ConstraintText> (*)(const ordered_json& value, const std::string& param,
                                                 const std::string& name);
 
@@ -41,11 +42,11 @@ bool IsWrapper(const ordered_json& value) {
 ApiResult<ConstraintText> ReadSchema(const ordered_json& value, const std::string& param,
                                      const std::string& name) {
   if (IsWrapper(value)) return ReadSchema(value["schema"], param, name + ".schema");
-  if (value.is_object() || value.is_boolean()) return ConstraintText{Kind::kJsonSchema, value.dump(), param};
+  if (value.is_object() || value.is_boolean()) return ConstraintText{ConstraintKind::kJsonSchema, value.dump(), param};
   if (value.is_string()) {
     auto schema = ParseJson(value.get_ref<const std::string&>());
     if (schema.ok() && (schema->is_object() || schema->is_boolean()))
-      return ConstraintText{Kind::kJsonSchema, schema->dump(), param};
+      return ConstraintText{ConstraintKind::kJsonSchema, schema->dump(), param};
   }
   return BadRequest(param, name + " must be a JSON Schema: an object, or the JSON text of one");
 }
@@ -53,22 +54,23 @@ ApiResult<ConstraintText> ReadSchema(const ordered_json& value, const std::strin
 ApiResult<ConstraintText> ReadJsonFlag(const ordered_json& value, const std::string& param,
                                        const std::string& name) {
   if (!value.is_boolean()) return BadRequest(param, name + " must be true or false");
-  return value.get<bool>() ? ConstraintText{Kind::kJsonObject, {}, param} : ConstraintText{};
+  return value.get<bool>() ? ConstraintText{ConstraintKind::kJsonObject, {}, param} : ConstraintText{};
 }
 
 ApiResult<ConstraintText> ReadChoices(const ordered_json& value, const std::string& param,
                                       const std::string& name) {
-  const bool texts = value.is_array() && !value.empty() &&
-                     std::all_of(value.begin(), value.end(), [](const auto& text) { return text.is_string(); });
+  const bool texts =
+      value.is_array() && !value.empty() &&
+      std::all_of(value.begin(), value.end(), [](const auto& text) { return text.is_string(); });
   if (!texts) return BadRequest(param, name + " must be an array of at least one text");
-  return ConstraintText{Kind::kChoice, value.dump(), param};
+  return ConstraintText{ConstraintKind::kChoice, value.dump(), param};
 }
 
 ApiResult<ConstraintText> ReadRegex(const ordered_json& value, const std::string& param,
                                     const std::string& name) {
   if (!value.is_string() || value.get_ref<const std::string&>().empty())
     return BadRequest(param, name + " must be a regular expression that is not empty");
-  return ConstraintText{Kind::kRegex, value.get<std::string>(), param};
+  return ConstraintText{ConstraintKind::kRegex, value.get<std::string>(), param};
 }
 
 /// Clients send an empty text when they want no grammar.
@@ -76,14 +78,14 @@ ApiResult<ConstraintText> ReadGrammarText(const ordered_json& value, const std::
                                           const std::string& name) {
   if (!value.is_string()) return BadRequest(param, name + " must be a grammar's text (GBNF)");
   if (value.get_ref<const std::string&>().empty()) return ConstraintText{};
-  return ConstraintText{Kind::kGrammar, value.get<std::string>(), param};
+  return ConstraintText{ConstraintKind::kGrammar, value.get<std::string>(), param};
 }
 
 /// Ollama's: "json", or a schema.
 ApiResult<ConstraintText> ReadOllamaFormat(const ordered_json& value, const std::string& param,
                                            const std::string& name) {
   if (value == "") return ConstraintText{};
-  if (value == "json") return ConstraintText{Kind::kJsonObject, {}, param};
+  if (value == "json") return ConstraintText{ConstraintKind::kJsonObject, {}, param};
   if (value.is_string()) return BadRequest(param, name + " must be json or a JSON Schema");
   return ReadSchema(value, param, name);
 }
@@ -98,7 +100,7 @@ ApiResult<std::vector<ConstraintText>> ReadMembers(const ordered_json& object,
     if (value == object.end() || value->is_null()) continue;
     const std::string name = param.empty() ? member.name : param + "." + member.name;
     TERN_ASSIGN_OR_RETURN(ConstraintText one, member.read(*value, param.empty() ? name : param, name));
-    if (one.kind != Kind::kNone) read.push_back(std::move(one));
+    if (one.kind != ConstraintKind::kNone) read.push_back(std::move(one));
   }
   return read;
 }
@@ -128,22 +130,23 @@ ApiResult<ConstraintText> ReadWrappedSchema(const ordered_json& value, const std
 constexpr ConstraintMember kSchemaMembers[] = {
     {"json_schema", ReadWrappedSchema}, {"schema", ReadSchema}, {"value", ReadSchema}};
 constexpr ConstraintMember kGrammarMembers[] = {{"grammar", ReadGrammarText}, {"value", ReadGrammarText}};
-constexpr ConstraintMember kRegexMembers[] = {{"pattern", ReadRegex}, {"regex", ReadRegex}, {"value", ReadRegex}};
+constexpr ConstraintMember kRegexMembers[] = {
+    {"pattern", ReadRegex}, {"regex", ReadRegex}, {"value", ReadRegex}};
 
 /// The types of response_format: their members, and what each type means without any of them.
 struct FormatType {
   const char* name;
   std::span<const ConstraintMember> members;
-  Kind bare;            ///< kNone with `missing`: one of the members is needed
+  ConstraintKind bare;            ///< kNone with `missing`: one of the members is needed
   const char* missing;  ///< the member that the error names
 };
 constexpr FormatType kFormatTypes[] = {
-    {"text", {}, Kind::kNone, nullptr},
-    {"json_object", kSchemaMembers, Kind::kJsonObject, nullptr},
-    {"json", kSchemaMembers, Kind::kJsonObject, nullptr},
-    {"json_schema", kSchemaMembers, Kind::kNone, "json_schema.schema"},
-    {"grammar", kGrammarMembers, Kind::kNone, "grammar"},
-    {"regex", kRegexMembers, Kind::kNone, "pattern"},
+    {"text", {}, ConstraintKind::kNone, nullptr},
+    {"json_object", kSchemaMembers, ConstraintKind::kJsonObject, nullptr},
+    {"json", kSchemaMembers, ConstraintKind::kJsonObject, nullptr},
+    {"json_schema", kSchemaMembers, ConstraintKind::kNone, "json_schema.schema"},
+    {"grammar", kGrammarMembers, ConstraintKind::kNone, "grammar"},
+    {"regex", kRegexMembers, ConstraintKind::kNone, "pattern"},
 };
 
 /// The members that a type takes, and those that only describe.
@@ -156,9 +159,9 @@ std::vector<std::string_view> KnownMembers(const FormatType& type) {
 ApiResult<ConstraintText> ReadResponseFormat(const ordered_json& format, const std::string& param,
                                              const std::string& /*name*/) {
   const auto named = format.find("type");
-  const auto type = std::find_if(std::begin(kFormatTypes), std::end(kFormatTypes), [&](const FormatType& known) {
-    return named != format.end() && *named == known.name;
-  });
+  const auto type =
+      std::find_if(std::begin(kFormatTypes), std::end(kFormatTypes),
+                   [&](const FormatType& known) { return named != format.end() && *named == known.name; });
   if (type == std::end(kFormatTypes)) {
     return BadRequest(param, param + ".type must be text, json_object, json_schema, grammar or regex");
   }
@@ -166,7 +169,8 @@ ApiResult<ConstraintText> ReadResponseFormat(const ordered_json& format, const s
   TERN_ASSIGN_OR_RETURN(std::vector<ConstraintText> said, ReadMembers(format, type->members, param));
   if (said.size() > 1) return BadRequest(param, param + " holds more than one schema: give one");
   if (said.size() == 1) return std::move(said.front());
-  if (type->missing != nullptr) return BadRequest(param, fmt::format("{}.{} is missing", param, type->missing));
+  if (type->missing != nullptr)
+    return BadRequest(param, fmt::format("{}.{} is missing", param, type->missing));
   return ConstraintText{type->bare, {}, param};
 }
 
@@ -189,7 +193,8 @@ ApiResult<ConstraintText> ReadStructuredOutputs(const ordered_json& object, cons
   if (auto wrong = UnknownMember(object, known, param)) return *std::move(wrong);
   TERN_ASSIGN_OR_RETURN(std::vector<ConstraintText> said, ReadMembers(object, kStructuredMembers, param));
   if (said.size() != 1) {
-    return BadRequest(param, param + " must have exactly one of json, json_object, choice, regex and grammar");
+    return BadRequest(param,
+                      param + " must have exactly one of json, json_object, choice, regex and grammar");
   }
   return std::move(said.front());
 }

@@ -1,4 +1,5 @@
-// What a request says its answer must be: JSON, a schema, a grammar, one of several texts, a regular expression.
+// What a request says its answer must be: JSON, a schema, a grammar, one of several texts, a regular
+// expression.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,9 +16,9 @@ struct ConstraintText {
   std::string param = {};  ///< the field it came from, for errors
 };
 
-/// Reads every field that can say what the answer must be, under the names that OpenAI, vLLM, llama.cpp, SGLang,
-/// Fireworks, Together, TGI and Ollama have for them. kNone where none does. 400, naming the field, for what
-/// cannot be honoured and for two at once. `body`: checked against its table, without nulls.
+/// Reads every field that can say what the answer must be, under the names that OpenAI, vLLM, llama.cpp,
+/// SGLang, Fireworks, Together, TGI and Ollama have for them. kNone where none does. 400, naming the field,
+/// for what cannot be honoured and for two at once. `body`: checked against its table, without nulls.
 ApiResult<ConstraintText> ReadConstraint(const nlohmann::ordered_json& body);
 
 }  // namespace tern::serve

@@ -56,9 +56,10 @@ struct EmbeddingJob {
 std::optional<ApiError> CheckWidth(int64_t dimensions, const ServedModel& model) {
   const int64_t width = model.model().config().width;
   if (dimensions == 0 || dimensions == width) return std::nullopt;
-  ApiError error = BadRequest("dimensions", fmt::format("dimensions must be {}, the model's width: it was not "
-                                                        "trained for shortened vectors",
-                                                        width));
+  ApiError error =
+      BadRequest("dimensions", fmt::format("dimensions must be {}, the model's width: it was not "
+                                           "trained for shortened vectors",
+                                           width));
   error.code = "invalid_value";
   return error;
 }

@@ -32,7 +32,8 @@ struct Field {
   /// Of numbers; of strings and arrays: of their length in bytes or items.
   double low = -kUnlimited, high = kUnlimited;
   const char* about = "";  ///< a phrase for people; for kRefused: why
-  /// kRefused: the JSON values that ask for nothing special and are taken, with '|' between them (null: none).
+  /// kRefused: the JSON values that ask for nothing special and are taken, with '|' between them (null:
+  /// none).
   const char* harmless = nullptr;
   bool required = false;
   bool own = false;  ///< not in OpenAI's interface

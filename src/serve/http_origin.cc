@@ -23,7 +23,8 @@ std::string_view AuthorityOf(std::string_view origin) {
   return scheme == std::string_view::npos ? std::string_view() : origin.substr(scheme + 3);
 }
 
-/// The host that the client named: in an absolute address, which comes first in HTTP, else in the Host field.
+/// The name the client called: the one in an absolute address counts, as HTTP says, and else the Host
+/// field's.
 std::string_view HostOf(const HttpRequest& request) {
   const std::string_view authority = request.Header(kAuthorityField);
   return authority.empty() ? request.Header("host") : authority;

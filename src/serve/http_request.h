@@ -22,12 +22,12 @@ struct RequestTarget {
 };
 
 /// Fails for what isn't a path (or http://…/path, or "*"), for broken or forbidden escapes (NUL and other
-/// control characters, bytes that are no UTF-8), for segments "." and ".." and for an authority that is empty or
-/// holds a user's name.
+/// control characters, bytes that are no UTF-8), for segments "." and ".." and for an authority that is empty
+/// or holds a user's name.
 Result<RequestTarget> ParseTarget(std::string_view target);
 
-/// The name, among a request's headers, of an absolute address's host. HTTP/2 calls it so; no client can send a field
-/// of this name.
+/// The name, among a request's headers, of an absolute address's host. HTTP/2 calls it so; no client can send
+/// a field of this name.
 inline constexpr std::string_view kAuthorityField = ":authority";
 
 /// A request as it came, with what the connection must know about it.

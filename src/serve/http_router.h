@@ -18,8 +18,8 @@ class Router {
     std::vector<std::string> captures = {};  ///< of the pattern's {…}, in order
     std::string allow = {};  ///< the methods that the path has ("GET, HEAD, OPTIONS"); "" : no such path
   };
-  /// The first route that fits, in the order they were given. HEAD fits GET's. Empty segments do not count: slashes
-  /// that are doubled or stand at the end lead to the same place.
+  /// The first route that fits, in the order they were given. HEAD fits GET's. Empty segments do not count:
+  /// slashes that are doubled or stand at the end lead to the same place.
   Match Find(std::string_view method, const std::vector<std::string>& segments) const;
 
  private:

@@ -69,8 +69,8 @@ Status ParseQuery(std::string_view text, RequestTarget* target) {
   return OkStatus();
 }
 
-/// Takes "http://host" (what proxies are sent) from the target's beginning. Fails for an authority that is empty or
-/// holds a user's name, which readers cut in different ways.
+/// Takes "http://host" (what proxies are sent) from the target's beginning. Fails for an authority that is
+/// empty or holds a user's name, which readers cut in different ways.
 Status TakeAuthority(std::string_view* target, RequestTarget* parsed) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (LowerAscii(target->substr(0, scheme.size())) != scheme) continue;

@@ -32,6 +32,8 @@ T NumberOf(const nlohmann::ordered_json& object, const char* name, T otherwise) 
   return found->get<T>();
 }
 
-inline bool FlagOf(const nlohmann::ordered_json& object, const char* name) { return object.value(name, false); }
+inline bool FlagOf(const nlohmann::ordered_json& object, const char* name) {
+  return object.value(name, false);
+}
 
 }  // namespace tern::serve

@@ -56,9 +56,9 @@ struct OwnNumber {
   float SamplingOptions::*option;
 };
 constexpr OwnNumber kOwnNumbers[] = {
-    {"typical_p", &SamplingOptions::typical_p},      {"mirostat_tau", &SamplingOptions::mirostat_tau},
+    {"typical_p", &SamplingOptions::typical_p},       {"mirostat_tau", &SamplingOptions::mirostat_tau},
     {"mirostat_eta", &SamplingOptions::mirostat_eta}, {"mirostat_lr", &SamplingOptions::mirostat_eta},
-    {"repeat_penalty", &SamplingOptions::repeat},    {"repetition_penalty", &SamplingOptions::repeat},
+    {"repeat_penalty", &SamplingOptions::repeat},     {"repetition_penalty", &SamplingOptions::repeat},
 };
 
 /// The status of options with this one set alone, as 400 that names the field.
@@ -91,7 +91,8 @@ Checked ReadOwnNumbers(const ordered_json& body, SamplingOptions* sampling) {
 
 Checked ReadMirostat(const ordered_json& body, SamplingOptions* sampling) {
   const double absent = 0;
-  const double mirostat = NumberOf(body, "mirostat", absent), mode = NumberOf(body, "mirostat_mode", mirostat);
+  const double mirostat = NumberOf(body, "mirostat", absent),
+               mode = NumberOf(body, "mirostat_mode", mirostat);
   if (body.contains("mirostat") && mode != mirostat)
     return BadRequest("mirostat_mode", "mirostat and mirostat_mode are one option and have different values");
   const char* name = body.contains("mirostat") ? "mirostat" : "mirostat_mode";

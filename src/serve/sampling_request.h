@@ -8,8 +8,8 @@
 
 namespace tern::serve {
 
-/// `body`: checked against its table, without nulls. The defaults are OpenAI's. 400, naming the field, for what the
-/// sampler refuses and for two names of one option with different values.
+/// `body`: checked against its table, without nulls. The defaults are OpenAI's. 400, naming the field, for
+/// what the sampler refuses and for two names of one option with different values.
 ApiResult<SamplingOptions> ReadSampling(const nlohmann::ordered_json& body);
 
 }  // namespace tern::serve

@@ -23,8 +23,9 @@ using nlohmann::ordered_json;
 /// What takes no more than a millisecond to prepare needs no other thread.
 bool IsHeavy(const HttpRequest& request) {
   // Words of the fields that need a grammar or a kept state.
-  constexpr std::string_view kHeavy[] = {"grammar", "format\"", "\"json_schema\"", "\"guided_", "\"structured_outputs\"",
-                                         "\"regex\"", "\"ebnf\"", "\"tools\"", "\"state\""};
+  constexpr std::string_view kHeavy[] = {
+      "grammar",   "format\"", "\"json_schema\"", "\"guided_", "\"structured_outputs\"",
+      "\"regex\"", "\"ebnf\"", "\"tools\"",       "\"state\""};
   if (request.body.size() > kLightBody || !request.Header("x-session").empty()) return true;
   for (const std::string_view word : kHeavy) {
     if (request.body.find(word) != std::string::npos) return true;

@@ -56,7 +56,8 @@ Checked AddTemplateWords(const ordered_json& words, Gathered* gathered) {
     if (value.is_null()) continue;
     if ((name != "enable_thinking" && name != "thinking") || !value.is_boolean())
       return Unsupported("chat_template_kwargs", name);
-    if (Checked wrong = gathered->Add(value.get<bool>(), /*hint=*/false, "chat_template_kwargs")) return wrong;
+    if (Checked wrong = gathered->Add(value.get<bool>(), /*hint=*/false, "chat_template_kwargs"))
+      return wrong;
   }
   return kFine;
 }

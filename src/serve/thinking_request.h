@@ -13,8 +13,8 @@ struct ThinkingRequest {
   bool hint = true;                 ///< templates that cannot think do without
 };
 
-/// 400, naming the field, for what cannot be honoured and for two fields that disagree. `body`: checked against its
-/// table, without nulls.
+/// 400, naming the field, for what cannot be honoured and for two fields that disagree. `body`: checked
+/// against its table, without nulls.
 ApiResult<ThinkingRequest> ReadThinking(const nlohmann::ordered_json& body);
 
 }  // namespace tern::serve

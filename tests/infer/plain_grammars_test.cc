@@ -31,13 +31,13 @@ TEST(ChoiceGrammar, RefusesWhatIsNoChoice) {
   EXPECT_FALSE(ChoiceGrammar({std::string(GrammarLimits::kTextBytes + 1, 'x')}).ok());
 }
 
-struct Meaning {
+struct PatternRow {
   const char* pattern;
   std::vector<std::string> texts, others;
 };
 
 TEST(RegexGrammar, DescribesTheWholeText) {
-  const std::vector<Meaning> table = {
+  const std::vector<PatternRow> table = {
       {"a|bc", {"a", "bc"}, {"", "ab", "abc", "xa", "ax"}},
       {"^a|bc$", {"a", "bc"}, {"ax", "xbc"}},
       {"^a$|^b$", {"a", "b"}, {"ab"}},
@@ -49,7 +49,7 @@ TEST(RegexGrammar, DescribesTheWholeText) {
       {"\\d{2}-[A-Z]+", {"12-AB"}, {"1-A", "12-", "12-Ab", " 12-A"}},
       {"(?:yes|no)( please)?", {"yes", "no please"}, {"please", "yesno"}},
   };
-  for (const Meaning& row : table) {
+  for (const PatternRow& row : table) {
     SCOPED_TRACE(row.pattern);
     const auto grammar = RegexGrammar(row.pattern);
     ASSERT_TRUE(grammar.ok()) << grammar.status().message();

@@ -13,7 +13,6 @@ namespace {
 
 using Kind = ConstraintText::Kind;
 using ::testing::HasSubstr;
-using testing::json;
 
 struct Said {
   const char* fields;
@@ -111,11 +110,11 @@ TEST(AnswerConstraint, WhatCannotBeHonouredIsRefusedByName) {
 /// A field, and a full match of what then may come.
 struct Bound {
   const char* field;
-  json value;
+  testing::json value;
   const char* matches;
 };
 
-const json kDigit = {{"enum", {3, 5}}};
+const testing::json kDigit = {{"enum", {3, 5}}};
 const char* const kGrammar = "root ::= [0-9] [0-9]";
 
 std::vector<Bound> Bounds() {
@@ -136,9 +135,9 @@ TEST(AnswerConstraint, BindsChatsAndCompletions) {
   const testing::Service service;
   for (const Bound& bound : Bounds()) {
     SCOPED_TRACE(std::string(bound.field) + " " + bound.value.dump());
-    json chat = testing::Say("Which?", 30), completion = testing::Prompt("Which? ", 30);
+    testing::json chat = testing::Say("Which?", 30), completion = testing::Prompt("Which? ", 30);
     chat[bound.field] = completion[bound.field] = bound.value;
-    const json said = service.Post(testing::kChat, chat);
+    const testing::json said = service.Post(testing::kChat, chat);
     EXPECT_THAT(testing::Content(said), ::testing::MatchesRegex(bound.matches));
     EXPECT_EQ(said["choices"][0]["finish_reason"], "stop");
     EXPECT_THAT(testing::Text(service.Post(testing::kCompletions, completion)),
@@ -148,17 +147,17 @@ TEST(AnswerConstraint, BindsChatsAndCompletions) {
 
 TEST(AnswerConstraint, ALanguageThatIsNotReadIsRefusedByTheServiceToo) {
   const testing::Service service;
-  const std::vector<std::pair<const char*, json>> cases = {
+  const std::vector<std::pair<const char*, testing::json>> cases = {
       {"guided_grammar", "start: \"a\" | \"b\""},  // Lark
       {"guided_regex", "(a)\\1"},
       {"json_schema", {{"type", "text"}}},
       {"bnf_schema", "start ::= a"},
       {"structural_tag", {{"x", 1}}}};
   for (const auto& [field, value] : cases) {
-    for (json request : {testing::Prompt("a", 5), testing::Say("a", 5)}) {
+    for (testing::json request : {testing::Prompt("a", 5), testing::Say("a", 5)}) {
       request[field] = value;
       const char* path = request.contains("prompt") ? testing::kCompletions : testing::kChat;
-      const json error = service.Fail("POST", path, request);
+      const testing::json error = service.Fail("POST", path, request);
       EXPECT_EQ(error["status"], 400) << field;
       EXPECT_EQ(error["param"], field);
     }

@@ -61,15 +61,6 @@ struct ServiceOptions {
   std::shared_ptr<const Tokenizer> tokenizer = MakeByteTokenizer();
 };
 
-/// Bytes as the byte tokenizer has them, but for 0, which ends documents and has no text.
-inline std::shared_ptr<const Tokenizer> MakeEndingTokenizer() {
-  std::vector<std::string> tokens(256);
-  for (int byte = 1; byte < 256; ++byte) tokens[static_cast<size_t>(byte)] = static_cast<char>(byte);
-  auto tokenizer = MakeWorldTokenizer(std::move(tokens));
-  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status().message();
-  return *tokenizer;
-}
-
 class Service {
  public:
   using Options = ServiceOptions;

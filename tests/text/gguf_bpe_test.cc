@@ -54,7 +54,7 @@ TEST(GgufBpe, NeedsNeitherTypesNorTheNameOfItsWords) {
 }
 
 template <typename Change>
-void ExpectError(const std::string& part, const Change& change) {
+void ExpectListsError(const std::string& part, const Change& change) {
   GgufBpe lists = SmallLists();
   change(lists);
   const auto tokenizer = MakeGgufBpeTokenizer(lists, "m.gguf");
@@ -63,14 +63,14 @@ void ExpectError(const std::string& part, const Change& change) {
 }
 
 TEST(GgufBpe, SaysWhatIsWrong) {
-  ExpectError("'llama-bpe'", [](GgufBpe& lists) { lists.pre = "llama-bpe"; });
-  ExpectError("token_type has 261 entries for 262", [](GgufBpe& lists) { lists.types.pop_back(); });
-  ExpectError("tokenizer.ggml.merges", [](GgufBpe& lists) { lists.merges.clear(); });
-  ExpectError("token 258 is of type 6", [](GgufBpe& lists) { lists.types[258] = 6; });
-  ExpectError("token 259 appears a second time", [](GgufBpe& lists) { lists.tokens[259] = "ab"; });
-  ExpectError("not UTF-8", [](GgufBpe& lists) { lists.tokens[258] = "\xff"; });
-  ExpectError("'abx'", [](GgufBpe& lists) { lists.merges.push_back("ab x"); });
-  ExpectError("single byte", [](GgufBpe& lists) { lists.types[70] = 5; });
+  ExpectListsError("'llama-bpe'", [](GgufBpe& lists) { lists.pre = "llama-bpe"; });
+  ExpectListsError("token_type has 261 entries for 262", [](GgufBpe& lists) { lists.types.pop_back(); });
+  ExpectListsError("tokenizer.ggml.merges", [](GgufBpe& lists) { lists.merges.clear(); });
+  ExpectListsError("token 258 is of type 6", [](GgufBpe& lists) { lists.types[258] = 6; });
+  ExpectListsError("token 259 appears a second time", [](GgufBpe& lists) { lists.tokens[259] = "ab"; });
+  ExpectListsError("not UTF-8", [](GgufBpe& lists) { lists.tokens[258] = "\xff"; });
+  ExpectListsError("'abx'", [](GgufBpe& lists) { lists.merges.push_back("ab x"); });
+  ExpectListsError("single byte", [](GgufBpe& lists) { lists.types[70] = 5; });
 }
 
 }  // namespace

@@ -38,25 +38,25 @@ TEST(JsonVocab, IsToldFromATokenizerJson) {
   }
 }
 
-void ExpectError(const std::string& json, const std::string& part) {
+void ExpectJsonError(const std::string& json, const std::string& part) {
   const auto tokens = ParseJsonVocab(json, "v.json");
   ASSERT_FALSE(tokens.ok()) << json;
   EXPECT_THAT(tokens.status().message(), AllOf(HasSubstr("'v.json'"), HasSubstr(part)));
 }
 
 TEST(JsonVocab, SaysWhatIsWrong) {
-  ExpectError(R"({"1": "a", "2": 7})", "token 2 is neither");
-  ExpectError(R"({"1": "a", "2": [256]})", "token 2 is neither");
-  ExpectError(R"({"1": "a", "2": [-1]})", "token 2 is neither");
-  ExpectError(R"({"1": "a", "2": [[1]]})", "neither a text nor an array");
-  ExpectError(R"({"1": "a", "2": ""})", "token 2 is empty");
-  ExpectError(R"({"1": "a", "1": "b"})", "a second time");
-  ExpectError(R"({"1": "a", "x": "b"})", "'x' is not an id");
-  ExpectError(R"({"1": "a", "02": "b"})", "'02' is not an id");
-  ExpectError(R"({"1": "a", "99999999": "b"})", "'99999999' is not an id");
-  ExpectError(R"({"1": "a)", "not valid JSON");
-  ExpectError(R"({"1": "\ud800"})", "not valid JSON");
-  ExpectError("[1]", "not an object");
+  ExpectJsonError(R"({"1": "a", "2": 7})", "token 2 is neither");
+  ExpectJsonError(R"({"1": "a", "2": [256]})", "token 2 is neither");
+  ExpectJsonError(R"({"1": "a", "2": [-1]})", "token 2 is neither");
+  ExpectJsonError(R"({"1": "a", "2": [[1]]})", "neither a text nor an array");
+  ExpectJsonError(R"({"1": "a", "2": ""})", "token 2 is empty");
+  ExpectJsonError(R"({"1": "a", "1": "b"})", "a second time");
+  ExpectJsonError(R"({"1": "a", "x": "b"})", "'x' is not an id");
+  ExpectJsonError(R"({"1": "a", "02": "b"})", "'02' is not an id");
+  ExpectJsonError(R"({"1": "a", "99999999": "b"})", "'99999999' is not an id");
+  ExpectJsonError(R"({"1": "a)", "not valid JSON");
+  ExpectJsonError(R"({"1": "\ud800"})", "not valid JSON");
+  ExpectJsonError("[1]", "not an object");
 }
 
 TEST(JsonVocab, NeedsATokenForEveryByte) {
