@@ -41,6 +41,29 @@ Result<Decimal> JsonDecimal(const Json& number) {
   return Decimal::Parse(number.dump());
 }
 
+std::partial_ordering CompareNumbers(const Json& a, const Json& b) {
+  const auto left = JsonDecimal(a), right = JsonDecimal(b);
+  if (!left.ok() || !right.ok()) return std::partial_ordering::unordered;
+  return *left <=> *right;
+}
+
+std::optional<bool> IsMultipleOf(const Json& number, const Json& step) {
+  const auto dividend = JsonDecimal(number), divisor = JsonDecimal(step);
+  constexpr size_t kMostDigits = 30;  // of the divisor, so that ten times a remainder fits 128 bits
+  if (!dividend.ok() || !divisor.ok() || divisor->zero() || divisor->negative()) return std::nullopt;
+  if (divisor->digits().size() > kMostDigits) return std::nullopt;
+  if (dividend->zero()) return true;
+  // Both are digits times a power of ten, and the last digit is not 0.
+  const auto power = [](const Decimal& d) { return d.point() - static_cast<int32_t>(d.digits().size()); };
+  const int32_t zeros = power(*dividend) - power(*divisor);
+  if (zeros < 0) return false;
+  unsigned __int128 whole = 0, rest = 0;
+  for (const char digit : divisor->digits()) whole = whole * 10 + static_cast<unsigned>(digit - '0');
+  for (const char digit : dividend->digits()) rest = (rest * 10 + static_cast<unsigned>(digit - '0')) % whole;
+  for (int32_t i = 0; i < zeros; ++i) rest = rest * 10 % whole;
+  return rest == 0;
+}
+
 Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole) {
   NumberRule rule{.whole = whole};
   const Json& schema = placed.schema;

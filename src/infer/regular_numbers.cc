@@ -36,8 +36,8 @@ NumberReading TextsOf(const NumberRule& rule) {
   }
   // Two different numbers of up to 15 digits are different doubles.
   constexpr uint32_t kExactDigits = 15;
-  const bool leaves_out = !rule.not_multiples.empty() || !rule.excluded.empty();
-  if (leaves_out && !rule.whole && rule.multiples.empty()) reading.all_digits = kExactDigits;
+  const bool leaves_out = !rule.excluded.empty() && !rule.whole && rule.multiples.empty();
+  if (leaves_out || !rule.not_multiples.empty()) reading.all_digits = kExactDigits;
   const bool bounded = rule.low || rule.high || !rule.excluded.empty();
   const bool divided = rule.whole || !rule.multiples.empty() || !rule.not_multiples.empty();
   reading.exponents = divided   ? NumberReading::Exponents::kNone
