@@ -24,7 +24,7 @@ constexpr int64_t kMostTokens = 16384;
 constexpr size_t kMostSteps = 5;
 constexpr double kMostSeconds = 10;
 
-/// What any process wants, all do.
+/// Whether any process wants it: then all do it.
 Result<bool> AnyWishes(Communicator& communicator, bool wish) {
   double wishes[1] = {wish ? 1.0 : 0.0};
   TERN_RETURN_IF_ERROR(communicator.Sum(wishes));

@@ -47,7 +47,7 @@ class KeyComparer {
                                   key, *stated, *size));
   }
 
-  /// A choice of the architecture that Tern does not have in any other way.
+  /// A key that must have this value: Tern computes no other variant of the architecture.
   void Require(const std::string& key, const MetaValue& expected, std::string_view shown) {
     const Metadata& metadata = checkpoint_.source().metadata();
     const auto found = metadata.find(key);

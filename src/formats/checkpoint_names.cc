@@ -31,7 +31,7 @@ namespace {
 
 /// The family that a name of a .pth or safetensors tells; nullptr when it tells none.
 const NamingFamily* FamilyOfName(std::string_view name, bool safetensors) {
-  // Below "rwkv." others keep BlinkDL's names, which the norms' do not tell apart.
+  // Some programs put "rwkv." before BlinkDL's names. Names of norms cannot tell these from Hugging Face's.
   const bool hugging_face_block =
       name.starts_with("rwkv.blocks.") && (name.find(".attention.") != std::string_view::npos ||
                                            name.find(".feed_forward.") != std::string_view::npos);

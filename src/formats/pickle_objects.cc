@@ -107,7 +107,7 @@ Status PickleMachine::PushOpaque(const PickleGlobal& maker) {
 }
 
 Status PickleMachine::Call(PickleId callee, PickleId arguments) {
-  if (pickle_.kind(callee) == PickleKind::kOpaque) {  // what a function returned that was not called
+  if (pickle_.kind(callee) == PickleKind::kOpaque) {  // the result of a function that Tern does not call
     stack_.push_back(callee);
     return OkStatus();
   }

@@ -110,8 +110,8 @@ class DictFinder {
   }
 
  private:
-  /// The value that one of the usual names names, if it can lead to tensors or is what they would have to be
-  /// made by.
+  /// The value under one of the usual names, if it may hold tensors or is an opaque value in place of
+  /// tensors.
   const NamedValue* FindNamed(const std::vector<NamedValue>& values) const {
     for (const std::string_view name : kModelNames) {
       for (const NamedValue& value : values) {

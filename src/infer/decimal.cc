@@ -7,7 +7,7 @@ namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-/// Takes the digits in front of a text out of it.
+/// Removes and returns the digits at the beginning of a text.
 std::string_view TakeDigits(std::string_view* text) {
   size_t count = 0;
   while (count < text->size() && IsDigit((*text)[count])) ++count;
@@ -26,7 +26,7 @@ Status NoNumber(std::string_view text) {
   return InvalidArgument("'" + std::string(text.substr(0, 60)) + "' is not a number");
 }
 
-/// An exponent after its "e", cut to what is too large in any case.
+/// Reads an exponent after its "e". A huge one becomes a smaller one that is still too large.
 Result<int32_t> TakeExponent(std::string_view whole, std::string_view* text) {
   const bool negative = TakeChar('-', text);
   if (!negative) TakeChar('+', text);
@@ -82,7 +82,7 @@ std::strong_ordering Decimal::operator<=>(const Decimal& other) const {
   const Decimal& small = negative_ ? other : *this;  // of two negative numbers the other way round
   const Decimal& large = negative_ ? *this : other;
   if (small.point_ != large.point_) return small.point_ <=> large.point_;
-  return small.digits_.compare(large.digits_) <=> 0;  // no zeros behind: a beginning is less
+  return small.digits_.compare(large.digits_) <=> 0;  // no trailing zeros: a prefix is less
 }
 
 }  // namespace tern

@@ -10,7 +10,7 @@ namespace tern {
 namespace {
 
 /// Whether the token ends the text and is not part of it. It is reported only behind a prompt whose tokens are
-/// reported as well: clients that score a prompt count on exactly one entry per generated token.
+/// reported as well: clients that score a prompt expect exactly one entry per generated token.
 bool EndsWithoutText(const TextStep& step) {
   return step.end == StopReason::kEndOfDocument || step.end == StopReason::kStopToken;
 }

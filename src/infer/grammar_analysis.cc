@@ -10,7 +10,7 @@
 namespace tern {
 namespace {
 
-/// Whether an edge leads on without a byte and without a call.
+/// Whether an edge reads no byte and makes no call.
 bool IsFree(const GrammarEdge& edge) {
   return edge.kind == GrammarEdge::kEmpty || edge.kind == GrammarEdge::kAgain ||
          edge.kind == GrammarEdge::kLeave;
@@ -179,7 +179,7 @@ void GrammarCompiler::TurnTailCallsToJumps() {
   }
 }
 
-/// A part that can be empty can be so any number of times: there are always enough of them.
+/// A part that can be empty can be repeated without a byte, so its minimum is always reached.
 void GrammarCompiler::FreeNullableCounters() {
   for (uint32_t rule = 0; rule < finals_.size(); ++rule) {
     const uint32_t counter = grammar_->counter_of_[grammar_->starts_[rule]];

@@ -67,7 +67,7 @@ class SharedStacks {
 
 using Step = GrammarStep<SharedStacks>;
 
-/// Null when it is too ambiguous.
+/// Null when the text may be at more than kMaxItems places.
 std::shared_ptr<const GrammarPlaces> PlacesAfter(Step* step) {
   std::vector<Step::Entry> entries;
   if (!step->Finish(GrammarMatcher::kMaxItems, &entries)) return nullptr;

@@ -16,8 +16,8 @@ using Expr = GrammarBuilder::Expr;
 constexpr size_t kSchemaBytes = size_t{1} << 22;
 constexpr size_t kNameComparisons = 50'000'000;  // an object of 10,000 members: less than a second
 
-/// Bounds what reading the document will cost, before anything walks it by recursion. The names of an object
-/// are compared with each other.
+/// Limits the nesting and the work before anything walks the document by recursion. The parser compares the names
+/// of an object with each other.
 Status CheckText(std::string_view text) {
   if (text.size() > kSchemaBytes) {
     return Exhausted("the schema has " + std::to_string(text.size()) + " bytes, more than " +

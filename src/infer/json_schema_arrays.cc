@@ -8,8 +8,8 @@
 namespace tern {
 namespace {
 
-constexpr int32_t kCountedItems = 200;  // before and at an item that must be there
-constexpr size_t kUniqueValues = 8;     // sets of values that are told apart: 2 to the power of it
+constexpr int32_t kCountedItems = 200;  // items of an array with "contains"
+constexpr size_t kUniqueValues = 8;     // values of unique items; there is a rule for each set of them
 
 }  // namespace
 
@@ -36,7 +36,7 @@ Result<SchemaCompiler::Way> SchemaCompiler::Array(const SchemaBranch& branch, in
   return branch.contains.empty() ? Result<Way>(json_.Array(array)) : ArrayWith(branch, array, depth);
 }
 
-/// Rules by the number of items, and whether the item that must be there was written.
+/// Rules by the number of items, and by whether an item that satisfies "contains" was written.
 Result<SchemaCompiler::Way> SchemaCompiler::ArrayWith(const SchemaBranch& branch, const JsonArray& array,
                                                       int32_t depth) {
   const Json& schema = *branch.terms.front().term.schema;
@@ -120,7 +120,7 @@ Result<SchemaCompiler::Way> SchemaCompiler::UniqueArray(const SchemaBranch& bran
       builder_.Sequence({builder_.Text("["), json_.OptionalSpace(), UniqueItems(texts, array, 0, &rules)})));
 }
 
-/// What may follow the values that are bits of `used`.
+/// What may follow when the values whose bits are set in `used` were written.
 SchemaCompiler::Expr SchemaCompiler::UniqueItems(const std::vector<Expr>& values, const JsonArray& array,
                                                  size_t used, std::map<size_t, GrammarBuilder::Rule>* rules) {
   const auto known = rules->find(used);

@@ -1,10 +1,13 @@
 #include "infer/json_schema_branches.h"
 
 #include <algorithm>
+#include <compare>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "infer/json_schema_growth.h"
+#include "infer/json_schema_numbers.h"
 
 namespace tern {
 namespace {
@@ -17,6 +20,8 @@ bool HasTerm(const SchemaBranch& branch, const SchemaTerm& term) {
   return std::any_of(branch.terms.begin(), branch.terms.end(),
                      [&](const SchemaBranch::Derived& derived) { return derived.term == term; });
 }
+
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
 double LimitOf(const SchemaBranch& branch, const char* key, double absent) {
   const auto found = branch.limits.find(key);
@@ -127,7 +132,7 @@ Status SchemaBrancher::Grow(Growth growth, int32_t depth) {
   return OkStatus();
 }
 
-/// Into the alternatives of the disjunction that has the fewest.
+/// Splits a growth by the disjunction that has the fewest alternatives.
 Status SchemaBrancher::Split(const Growth& growth, int32_t depth) {
   const auto fewest = std::min_element(growth.open.begin(), growth.open.end(),
                                        [](const auto& a, const auto& b) { return a.size() < b.size(); });
@@ -140,7 +145,7 @@ Status SchemaBrancher::Split(const Growth& growth, int32_t depth) {
   return OkStatus();
 }
 
-/// What is valid comes before what is not: a negation looks at the properties that are known.
+/// Positive terms come before negated ones: a negation uses the properties that are known.
 Result<bool> SchemaBrancher::ProcessTerms(Growth* growth) {
   for (bool negated : {false, true}) {
     for (size_t i = 0; i < growth->branch.terms.size(); ++i) {
@@ -323,7 +328,7 @@ uint32_t SchemaBrancher::KindsOf(const SchemaTerm& term) {
   return branch.kinds;
 }
 
-/// Kinds of which no value is left.
+/// Kinds of which every value is excluded.
 Status SchemaBrancher::DropEmptyKinds(SchemaBranch* branch) {
   uint32_t& kinds = branch->kinds;
   if (branch->finite) {
@@ -344,20 +349,26 @@ Status SchemaBrancher::DropEmptyKinds(SchemaBranch* branch) {
 }
 
 bool SchemaBrancher::NoNumbers(const SchemaBranch& branch) {
-  constexpr double kFar = std::numeric_limits<double>::infinity();
-  const double low = LimitOf(branch, "minimum", -kFar), above = LimitOf(branch, "exclusiveMinimum", -kFar);
-  const double high = LimitOf(branch, "maximum", kFar), below = LimitOf(branch, "exclusiveMaximum", kFar);
-  return low > high || low >= below || above >= high || above >= below;
+  for (const char* low : {"minimum", "exclusiveMinimum"}) {
+    for (const char* high : {"maximum", "exclusiveMaximum"}) {
+      const auto least = branch.limits.find(low), most = branch.limits.find(high);
+      if (least == branch.limits.end() || most == branch.limits.end()) continue;
+      const auto order = CompareNumbers(*least, *most);
+      const bool both_included = low == std::string_view("minimum") && high == std::string_view("maximum");
+      if (std::is_gt(order) || (!both_included && std::is_eq(order))) return true;
+    }
+  }
+  return false;
 }
 
 bool SchemaBrancher::NoArrays(const SchemaBranch& branch) {
-  const double most = LimitOf(branch, "maxItems", 1e9);
+  const double most = LimitOf(branch, "maxItems", kNoLimit);
   return LimitOf(branch, "minItems", 0) > most || (!branch.contains.empty() && most < 1);
 }
 
 /// Formats do not count: those known here are narrower than the standard's.
 Result<bool> SchemaBrancher::NoStrings(const SchemaBranch& branch) {
-  if (LimitOf(branch, "minLength", 0) > LimitOf(branch, "maxLength", 1e18)) return true;
+  if (LimitOf(branch, "minLength", 0) > LimitOf(branch, "maxLength", kNoLimit)) return true;
   if (branch.patterns.size() + branch.other_patterns.size() + branch.excluded.size() < 2) return false;
   SchemaBranch without = branch;
   without.formats.clear();
@@ -366,11 +377,15 @@ Result<bool> SchemaBrancher::NoStrings(const SchemaBranch& branch) {
 }
 
 Result<bool> SchemaBrancher::NoObjects(const SchemaBranch& branch) {
-  const double most = LimitOf(branch, "maxProperties", 1e9);
+  const double most = LimitOf(branch, "maxProperties", kNoLimit);
   if (static_cast<double>(branch.required.size()) > most || LimitOf(branch, "minProperties", 0) > most)
     return true;
   for (const std::string& name : branch.required) {
     if (branch.forbidden.contains(name)) return true;
+    const bool undecided = std::any_of(branch.names.begin(), branch.names.end(), [&](const SchemaTerm& term) {
+      return validator_.Check(*term.schema, Json(name)) == Verdict::kUnknown;
+    });
+    if (undecided) continue;  // whether the name is allowed: nothing is shown
     TERN_ASSIGN_OR_RETURN(const SchemaNode node, Property(branch, name));
     if (IsEmpty(node)) return true;
   }

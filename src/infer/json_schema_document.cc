@@ -31,7 +31,7 @@ UriReference SplitUri(std::string_view uri) {
   return parts;
 }
 
-/// Without "." and ".." as steps.
+/// A path with its steps "." and ".." removed.
 std::string NormalPath(std::string_view path) {
   std::vector<std::string_view> steps;
   for (size_t at = 0; at <= path.size();) {
@@ -111,7 +111,7 @@ SchemaDocument::SchemaDocument(const Json& root) : root_(root) {
   Walk(root, Members::kOfSchema, {nullptr, {}, 0, 0});
 }
 
-/// The caller has bounded the nesting of the document.
+/// Recursive: the caller has limited the nesting of the document.
 void SchemaDocument::Walk(const Json& part, Members members, Entry entry) {
   if (!part.is_structured() && !part.is_boolean()) return;
   if (members == Members::kOfSchema && part.is_object()) Identify(part, &entry);

@@ -22,8 +22,8 @@ std::string Date() {
       "2[0-8]))|" +
       leap + "-02-29");
 }
-/// T and Z are capital: many programs read no others. A leap second is the last one of a day in UTC; written
-/// in UTC alone.
+/// T and Z are capitals, as many programs read no others. A leap second is the last second of a day in UTC, and
+/// only UTC is allowed there.
 std::string Time() {
   const std::string fraction = "(?:\\.\\d+)?";
   return Group("(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d" + fraction +
@@ -38,8 +38,8 @@ std::string Duration() {
   return "P(?:" + date + "(?:" + time + ")?|" + time + "|\\d+W)";
 }
 
-/// Labels of `inner` characters, hyphens within them; a host name has at most 253 characters. Which of the
-/// many labels may be long is not counted: three of any length, or more of shorter ones.
+/// Labels of `inner` characters, with hyphens inside. A host name has at most 253 characters. Instead of a count
+/// over all labels there are three cases: up to 3 labels of 63, 8 of 30 or 15 of 15 characters.
 std::string Labels(const std::string& inner) {
   std::string all;
   for (const auto& [label, count] : {std::pair(63, 3), {30, 8}, {15, 15}}) {

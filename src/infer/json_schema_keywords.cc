@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <compare>
 #include <utility>
 
 #include "infer/json_schema_branches.h"
 #include "infer/json_schema_growth.h"
+#include "infer/json_schema_numbers.h"
 
 namespace tern {
 namespace {
@@ -109,7 +111,7 @@ Status SchemaBrancher::ApplyType(SchemaBranch* branch, const Json& schema) {
   return OkStatus();
 }
 
-/// Of several lists the first: Values looks at all terms.
+/// Keeps the shortest list of several: Values checks its values against all terms.
 Status SchemaBrancher::ApplyValues(SchemaBranch* branch, const Json& schema, const std::string& key,
                                    const Json& value) {
   if (key == "enum" && (!value.is_array() || value.empty()))
@@ -140,7 +142,7 @@ Status SchemaBrancher::ApplyLimit(SchemaBranch* branch, const Json& schema, cons
   if (exclusive && value.is_boolean()) return OkStatus();
   if (!value.is_number()) return refuse(TypeAbout(key) == kJsonNumber ? ": not a number" : ": not a count");
   if (key == "multipleOf") {
-    if (value <= Json(0)) return refuse(": not above 0");
+    if (std::is_lteq(CompareNumbers(value, Json(0)))) return refuse(": not above 0");
     if (std::find(branch->multiples.begin(), branch->multiples.end(), value) == branch->multiples.end())
       branch->multiples.push_back(value);
     return OkStatus();
@@ -157,7 +159,7 @@ Status SchemaBrancher::ApplyLimit(SchemaBranch* branch, const Json& schema, cons
     name = "exclusiveMaximum";
   const bool lower = name.starts_with("min") || name == "exclusiveMinimum";
   const auto known = branch->limits.find(name);
-  if (known == branch->limits.end() || (lower ? value > *known : value < *known))
+  if (known == branch->limits.end() || (lower ? std::is_gt(CompareNumbers(value, *known)) : std::is_lt(CompareNumbers(value, *known))))
     branch->limits[name] = value;
   return OkStatus();
 }
@@ -195,7 +197,7 @@ Status SchemaBrancher::ApplyObjectKeyword(Growth* growth, const Source& source, 
   if (map ? !value.is_object() : !IsSchema(value)) return InvalidArgument(at + ": not an object");
   if (map && !std::all_of(value.begin(), value.end(), IsSchema))
     return InvalidArgument(at + ": not an object of schemas");
-  // Its "properties" say where it stands, if it has any.
+  // If the schema has "properties", that keyword adds the shape and fixes its order.
   const bool known = std::any_of(branch.shapes.begin(), branch.shapes.end(),
                                  [&](const auto& shape) { return shape.schema == &schema; });
   if (key == "properties" || (!known && !schema.contains("properties"))) {

@@ -147,7 +147,7 @@ void SchemaBrancher::NegateProperties(const Source& source, const Json& value, D
   }
 }
 
-/// Some property that is not described fails. Only the ones that other schemas describe are tried.
+/// Some property that is not described fails. Only names that other schemas describe are tried.
 void SchemaBrancher::NegateAdditional(const Growth& growth, const Source& source, const Json& value,
                                       Disjunction* ways) {
   const Json& schema = *source.schema;

@@ -8,21 +8,21 @@
 namespace tern {
 namespace {
 
-/// The number that a keyword has.
+/// The value of a keyword, which must be a number.
 Result<Decimal> KeywordDecimal(const PlacedSchema& placed, const char* key) {
   const auto value = JsonDecimal(placed.schema[key]);
   if (!value.ok()) return value.status().WithContext(PointerTo(placed.pointer, key));
   return *value;
 }
 
-/// Draft 4: a boolean says whether the bound beside it is outside.
+/// Draft 4: whether the boolean `key` makes the bound beside it exclusive.
 bool IsExclusive(const PlacedSchema& placed, const char* key) {
   return placed.schema.contains(key) && placed.schema[key] == Json(true);
 }
 
-/// A bound that is outside. Programs read numbers as doubles: a text of many digits that is less than the
-/// bound may be read as the bound itself. So of numbers that need not be whole the next double is the bound,
-/// inside.
+/// An exclusive bound. Programs read numbers as doubles: a text of many digits that is less than the bound may
+/// be read as the bound itself. So for numbers that need not be whole the next double is taken, as an inclusive
+/// bound.
 Result<NumberRule::Bound> ExclusiveBound(const PlacedSchema& placed, const char* key, bool whole,
                                          double toward) {
   NumberRule::Bound bound;
@@ -39,6 +39,29 @@ Result<NumberRule::Bound> ExclusiveBound(const PlacedSchema& placed, const char*
 Result<Decimal> JsonDecimal(const Json& number) {
   if (!number.is_number()) return InvalidArgument("not a number");
   return Decimal::Parse(number.dump());
+}
+
+std::partial_ordering CompareNumbers(const Json& a, const Json& b) {
+  const auto left = JsonDecimal(a), right = JsonDecimal(b);
+  if (!left.ok() || !right.ok()) return std::partial_ordering::unordered;
+  return *left <=> *right;
+}
+
+std::optional<bool> IsMultipleOf(const Json& number, const Json& step) {
+  const auto dividend = JsonDecimal(number), divisor = JsonDecimal(step);
+  constexpr size_t kMostDigits = 30;  // of the divisor, so that ten times a remainder fits 128 bits
+  if (!dividend.ok() || !divisor.ok() || divisor->zero() || divisor->negative()) return std::nullopt;
+  if (divisor->digits().size() > kMostDigits) return std::nullopt;
+  if (dividend->zero()) return true;
+  // Both are digits times a power of ten, and the last digit is not 0.
+  const auto power = [](const Decimal& d) { return d.point() - static_cast<int32_t>(d.digits().size()); };
+  const int32_t zeros = power(*dividend) - power(*divisor);
+  if (zeros < 0) return false;
+  unsigned __int128 whole = 0, rest = 0;
+  for (const char digit : divisor->digits()) whole = whole * 10 + static_cast<unsigned>(digit - '0');
+  for (const char digit : dividend->digits()) rest = (rest * 10 + static_cast<unsigned>(digit - '0')) % whole;
+  for (int32_t i = 0; i < zeros; ++i) rest = rest * 10 % whole;
+  return rest == 0;
 }
 
 Result<NumberRule> JsonNumberRule(const PlacedSchema& placed, bool whole) {

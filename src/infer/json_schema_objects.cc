@@ -26,7 +26,7 @@ Result<SchemaCompiler::Way> SchemaCompiler::Object(const SchemaBranch& branch, i
   return way;
 }
 
-/// The properties that have a name somewhere; false when a required one cannot have a value.
+/// Adds the properties that are named in the schemas; false when a required one cannot have a value.
 Result<bool> SchemaCompiler::AddProperties(const SchemaBranch& branch, int32_t depth, JsonObject* object,
                                            std::set<std::string>* names) {
   std::vector<std::string> order;
@@ -144,7 +144,7 @@ Status SchemaCompiler::AddOther(const SchemaNode& node, const RegularLanguage& l
   return OkStatus();
 }
 
-/// A limit that the properties meet anyway is none.
+/// Leaves out limits that every object of these properties meets.
 Status SchemaCompiler::SetCounts(const SchemaBranch& branch, JsonObject* object) {
   TERN_ASSIGN_OR_RETURN(object->min, CountLimit(brancher_, branch, "minProperties", 0));
   TERN_ASSIGN_OR_RETURN(object->max, CountLimit(brancher_, branch, "maxProperties", kUnlimited));

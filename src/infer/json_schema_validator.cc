@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <compare>
 #include <string>
 
 #include "infer/json_schema_merge.h"
+#include "infer/json_schema_numbers.h"
 
 namespace tern {
 namespace {
@@ -32,15 +34,8 @@ bool IsOfNamedType(const Json& value, const std::string& type) {
 }
 
 Verdict IsMultiple(const Json& value, const Json& step) {
-  if (value.is_number_integer() && step.is_number_integer()) {
-    const auto divisor = step.get<int64_t>();
-    return divisor == 0 ? Verdict::kUnknown : VerdictOf(value.get<int64_t>() % divisor == 0);
-  }
-  const double ratio = value.get<double>() / step.get<double>();
-  if (!std::isfinite(ratio)) return Verdict::kUnknown;
-  if (std::round(ratio) * step.get<double>() == value.get<double>()) return Verdict::kValid;
-  return std::abs(ratio - std::round(ratio)) > 1e-9 * std::max(1.0, std::abs(ratio)) ? Verdict::kInvalid
-                                                                                     : Verdict::kUnknown;
+  const auto multiple = IsMultipleOf(value, step);
+  return multiple ? VerdictOf(*multiple) : Verdict::kUnknown;
 }
 
 size_t CharactersOf(const std::string& text) {
@@ -62,19 +57,11 @@ Verdict CheckCount(const Json& schema, size_t count, const char* least, const ch
   return all;
 }
 
-Verdict CheckNumber(const Json& schema, const Json& value) {
-  Verdict all = Verdict::kValid;
-  const JsonBound low = LowerBound(schema), high = UpperBound(schema);
-  if (low.value) all = Both(all, VerdictOf(low.exclusive ? value > *low.value : value >= *low.value));
-  if (high.value) all = Both(all, VerdictOf(high.exclusive ? value < *high.value : value <= *high.value));
-  const Json* above = Find(schema, "exclusiveMinimum");
-  if (above && above->is_number()) all = Both(all, VerdictOf(value > *above));
-  const Json* below = Find(schema, "exclusiveMaximum");
-  if (below && below->is_number()) all = Both(all, VerdictOf(value < *below));
-  const Json* step = Find(schema, "multipleOf");
-  if (step) all = Both(all, step->is_number() ? IsMultiple(value, *step) : Verdict::kUnknown);
-  return all;
-}
+/// The bound that a schema sets, draft 4's boolean exclusive bounds included.
+struct JsonBound {
+  const Json* value;  ///< null: none
+  bool exclusive;
+};
 
 JsonBound BoundOf(const Json& schema, const char* key, const char* exclusive) {
   const Json* bound = Find(schema, key);
@@ -83,10 +70,30 @@ JsonBound BoundOf(const Json& schema, const char* key, const char* exclusive) {
   return {bound, flag && *flag == Json(true)};
 }
 
-}  // namespace
+Verdict CheckNumber(const Json& schema, const Json& value) {
+  Verdict all = Verdict::kValid;
+  const JsonBound low = BoundOf(schema, "minimum", "exclusiveMinimum");
+  const JsonBound high = BoundOf(schema, "maximum", "exclusiveMaximum");
+  const auto above = [&](const Json& bound, bool exclusive) {
+    const auto order = CompareNumbers(value, bound);
+    return VerdictOf(exclusive ? std::is_gt(order) : std::is_gteq(order));
+  };
+  const auto below = [&](const Json& bound, bool exclusive) {
+    const auto order = CompareNumbers(value, bound);
+    return VerdictOf(exclusive ? std::is_lt(order) : std::is_lteq(order));
+  };
+  if (low.value) all = Both(all, above(*low.value, low.exclusive));
+  if (high.value) all = Both(all, below(*high.value, high.exclusive));
+  const Json* over = Find(schema, "exclusiveMinimum");
+  if (over && over->is_number()) all = Both(all, above(*over, true));
+  const Json* under = Find(schema, "exclusiveMaximum");
+  if (under && under->is_number()) all = Both(all, below(*under, true));
+  const Json* step = Find(schema, "multipleOf");
+  if (step) all = Both(all, step->is_number() ? IsMultiple(value, *step) : Verdict::kUnknown);
+  return all;
+}
 
-JsonBound LowerBound(const Json& schema) { return BoundOf(schema, "minimum", "exclusiveMinimum"); }
-JsonBound UpperBound(const Json& schema) { return BoundOf(schema, "maximum", "exclusiveMaximum"); }
+}  // namespace
 
 bool JsonEqual(const Json& a, const Json& b) {
   if (a.is_object() && b.is_object()) {
@@ -96,6 +103,7 @@ bool JsonEqual(const Json& a, const Json& b) {
            });
   }
   if (a.is_array() && b.is_array()) return std::equal(a.begin(), a.end(), b.begin(), b.end(), JsonEqual);
+  if (a.is_number() && b.is_number()) return std::is_eq(CompareNumbers(a, b));
   return !a.is_structured() && !b.is_structured() && a == b;
 }
 

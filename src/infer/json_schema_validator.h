@@ -45,12 +45,4 @@ class SchemaValidator {
   size_t steps_ = 0;
 };
 
-/// The bound that a schema sets, draft 4's boolean exclusive bounds included.
-struct JsonBound {
-  const Json* value;  ///< null: none
-  bool exclusive;
-};
-JsonBound LowerBound(const Json& schema);  ///< of the two that a schema may have, minimum
-JsonBound UpperBound(const Json& schema);
-
 }  // namespace tern

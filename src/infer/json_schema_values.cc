@@ -65,7 +65,7 @@ Expr JsonExpressions::CharOf(const CharSet& set) {
 Result<Expr> JsonExpressions::CountedOf(Expr character, TextLength length) {
   constexpr uint32_t kMost = GrammarLimits::kRepeats;
   if (length.min > kMost) return Unsupported("a length of more than " + std::to_string(kMost));
-  // A maximum that is too large becomes a smaller one: that asks for less.
+  // Clamps oversized maxima; the grammar then accepts a subset.
   const int32_t most =
       length.max == TextLength::kUnlimited ? kUnlimited : static_cast<int32_t>(std::min(length.max, kMost));
   const Expr quote = builder_.Text("\"");
@@ -143,7 +143,7 @@ Expr JsonExpressions::Member(std::string_view name, Expr value) {
   return builder_.Sequence({builder_.Text(Json(name).dump()), builder_.Text(":"), OptionalSpace(), value});
 }
 
-/// What may come after `count` properties when none of the listed ones is left.
+/// What may follow `count` properties after the last of the listed ones.
 std::optional<Expr> JsonExpressions::Others(const JsonObject& object, int32_t count) {
   const Expr close = builder_.Sequence({OptionalSpace(), builder_.Text("}")});
   const bool enough = count >= object.min, full = object.max != kUnlimited && count >= object.max;

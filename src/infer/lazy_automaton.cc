@@ -282,7 +282,7 @@ LazyAutomaton::State LazyAutomaton::NextBeyondAscii(State state) {
 bool LazyAutomaton::IsFree(CharKind kind, State state) {
   const auto k = static_cast<size_t>(kind);
   if (states_[static_cast<size_t>(state)].free[k] == Answer::kUnknown) {
-    const CharKind part = PartOf(kind);  // a cheaper question, often asked before
+    const CharKind part = PartOf(kind);  // cheaper, and often known already
     if (part != kind && !IsFree(part, state)) return false;
     Explore(kind, state);
   }

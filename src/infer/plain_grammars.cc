@@ -23,7 +23,7 @@ Result<std::shared_ptr<const Grammar>> BuildPlain(const Expr text, GrammarBuilde
                         [](size_t) { return std::string(); });
 }
 
-/// The pattern bound at both ends. Flags in front of it stay in front.
+/// The pattern between ^ and $. Flags at its beginning stay at the beginning.
 std::string WholePattern(std::string_view pattern) {
   std::string_view flags;
   const size_t end = pattern.find(')');
@@ -51,7 +51,7 @@ Result<std::shared_ptr<const Grammar>> ChoiceGrammar(std::vector<std::string> te
 Result<std::shared_ptr<const Grammar>> RegexGrammar(std::string_view pattern) {
   TERN_RETURN_IF_ERROR(CheckSize("the pattern has", pattern.size()));
   RegularBudget budget;
-  // By itself first: errors then name its own bytes, and "a)(b" is not made right by what is put around it.
+  // The pattern alone first: errors then count its own bytes, and "a)(b" stays an error in spite of the group around it.
   TERN_RETURN_IF_ERROR(RegularLanguage::OfPattern(pattern, &budget).status());
   TERN_ASSIGN_OR_RETURN(const RegularLanguage texts, RegularLanguage::OfPattern(WholePattern(pattern), &budget));
   if (texts.empty()) return InvalidArgument("no text matches the pattern");

@@ -436,7 +436,7 @@ class Determiniser {
     uint32_t number = kNowhere;
     if (!failed) {
       const auto made = DemandsOf(std::move(left));
-      if (!made.ok()) return kNowhere;  // the budget is spent: whoever spends next says so
+      if (!made.ok()) return kNowhere;  // the budget is spent: the next call that spends returns the error
       number = *made;
     }
     after_.emplace(key, number);

@@ -164,7 +164,7 @@ class NumberReader {
   explicit NumberReader(const NumberReading& reading)
       : reading_(reading), ranges_{RangeOf(reading, false), RangeOf(reading, true)} {
     if (reading.divisor) divisor_.emplace(*reading.divisor);
-    // Beyond these no digit differs from the next one.
+    // Beyond these the number of digits read makes no difference.
     size_t whole = 1, fraction = divisor_ ? divisor_->places() : 0;
     for (const MagnitudeRange& range : ranges_) {
       for (const auto* edge : {&range.low, &range.high}) {

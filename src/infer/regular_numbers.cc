@@ -9,7 +9,7 @@
 namespace tern {
 namespace {
 
-/// Which texts are looked at: the same for all parts of a rule, so that they can be taken from one another.
+/// The forms of texts that are read: the same for all parts of a rule, so that their languages can be subtracted.
 NumberReading TextsOf(const NumberRule& rule) {
   NumberReading reading;
   reading.whole = rule.whole;
@@ -34,10 +34,10 @@ NumberReading TextsOf(const NumberRule& rule) {
     reading.whole_digits = static_cast<uint32_t>(whole_digits);
     reading.fraction_digits = static_cast<uint32_t>(fraction_digits);
   }
-  // Of two numbers of up to 15 digits a program that reads doubles takes none for the other.
+  // Two different numbers of up to 15 digits are different doubles.
   constexpr uint32_t kExactDigits = 15;
-  const bool leaves_out = !rule.not_multiples.empty() || !rule.excluded.empty();
-  if (leaves_out && !rule.whole && rule.multiples.empty()) reading.all_digits = kExactDigits;
+  const bool leaves_out = !rule.excluded.empty() && !rule.whole && rule.multiples.empty();
+  if (leaves_out || !rule.not_multiples.empty()) reading.all_digits = kExactDigits;
   const bool bounded = rule.low || rule.high || !rule.excluded.empty();
   const bool divided = rule.whole || !rule.multiples.empty() || !rule.not_multiples.empty();
   reading.exponents = divided   ? NumberReading::Exponents::kNone

@@ -69,7 +69,7 @@ Result<std::shared_ptr<const TokenMask>> TokenMasks::MaskOf(State state, const G
   return std::shared_ptr<const TokenMask>(std::move(mask));
 }
 
-/// Tries, from the cheapest to the dearest: all tokens up to a length, all but a few subtrees, a walk.
+/// Tries, from the cheapest to the most expensive: all tokens up to a length, all but a few subtrees, a walk.
 void TokenMasks::AddSlice(const TokenSlice& slice, State start, std::vector<uint64_t>* words) {
   const LazyAutomaton::Run run = automaton_.RunOf(slice.kind, start, slice.longest);
   if (run.exact || run.chars == slice.longest) return AddWords(slice.masks[run.chars], words);

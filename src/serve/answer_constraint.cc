@@ -28,8 +28,8 @@ struct ConstraintMember {
   ReadValue read;
 };
 
-/// Whether this is OpenAI's wrapper {name, schema} where a schema was asked for. As a schema it would ask for
-/// nothing: it has no keyword that is known.
+/// Whether this is OpenAI's wrapper {name, schema} in place of a schema. Read as a schema it would allow
+/// everything, as it has no known keyword.
 bool IsWrapper(const ordered_json& value) {
   const auto schema = value.find("schema");
   if (!value.is_object() || schema == value.end() || !schema->is_object()) return false;
@@ -73,7 +73,7 @@ ApiResult<ConstraintText> ReadRegex(const ordered_json& value, const std::string
   return ConstraintText{ConstraintKind::kRegex, value.get<std::string>(), param};
 }
 
-/// An empty text is what clients send that want no grammar.
+/// Clients send an empty text when they want no grammar.
 ApiResult<ConstraintText> ReadGrammarText(const ordered_json& value, const std::string& param,
                                           const std::string& name) {
   if (!value.is_string()) return BadRequest(param, name + " must be a grammar's text (GBNF)");
@@ -90,7 +90,7 @@ ApiResult<ConstraintText> ReadOllamaFormat(const ordered_json& value, const std:
   return ReadSchema(value, param, name);
 }
 
-/// The members of an object that say what the answer must be: those of them that are there and do.
+/// Reads the members of an object that say what the answer must be; those that ask for nothing are left out.
 ApiResult<std::vector<ConstraintText>> ReadMembers(const ordered_json& object,
                                                    std::span<const ConstraintMember> members,
                                                    const std::string& param) {
@@ -105,7 +105,7 @@ ApiResult<std::vector<ConstraintText>> ReadMembers(const ordered_json& object,
   return read;
 }
 
-/// 400 for members that are none of these: they could ask for something that would then be left out.
+/// An error for the first member that is not known: it could ask for something that would be left out.
 std::optional<ApiError> UnknownMember(const ordered_json& object, std::span<const std::string_view> known,
                                       const std::string& param) {
   for (const auto& [name, value] : object.items()) {
@@ -133,7 +133,7 @@ constexpr ConstraintMember kGrammarMembers[] = {{"grammar", ReadGrammarText}, {"
 constexpr ConstraintMember kRegexMembers[] = {
     {"pattern", ReadRegex}, {"regex", ReadRegex}, {"value", ReadRegex}};
 
-/// The types of response_format: which members say more, and what holds where none of them is there.
+/// The types of response_format: their members, and what each type means without any of them.
 struct FormatType {
   const char* name;
   std::span<const ConstraintMember> members;
@@ -149,7 +149,7 @@ constexpr FormatType kFormatTypes[] = {
     {"regex", kRegexMembers, ConstraintKind::kNone, "pattern"},
 };
 
-/// The members that a type takes, and those that describe and ask for nothing.
+/// The members that a type takes, and those that only describe.
 std::vector<std::string_view> KnownMembers(const FormatType& type) {
   std::vector<std::string_view> known = {"type", "name", "description", "strict"};
   for (const ConstraintMember& member : type.members) known.push_back(member.name);
@@ -184,7 +184,7 @@ constexpr ConstraintMember kStructuredMembers[] = {{"json", ReadSchema},
 
 ApiResult<ConstraintText> ReadStructuredOutputs(const ordered_json& object, const std::string& param,
                                                 const std::string& /*name*/) {
-  // Which backend would do it, and whether another may: there is one.
+  // They choose a backend, of which there is one.
   std::vector<std::string_view> known = {"disable_fallback", "backend"};
   for (const ConstraintMember& member : kStructuredMembers) known.push_back(member.name);
   for (const char* harmless : {"disable_any_whitespace", "disable_additional_properties"}) {

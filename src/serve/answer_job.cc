@@ -65,8 +65,8 @@ ApiResult<std::shared_ptr<const TokenConstraint>> FindConstraint(ServedModel& mo
   return std::make_shared<const TokenConstraint>(*masks);
 }
 
-/// What ends an answer in this template. A constrained answer ends where it is complete, so only tokens end it:
-/// they cannot come before. A text would cut it anywhere.
+/// What ends an answer in this template. Only tokens end a constrained answer, as the mask allows them where it
+/// is complete. A stop text could cut it anywhere.
 void AddStops(const ChatTemplate& chat, const Tokenizer& tokenizer, GenerateOptions* generate) {
   if (!generate->constraint) generate->stop.insert(generate->stop.end(), chat.stop.begin(), chat.stop.end());
   if (chat.stop_token_text.empty()) return;

@@ -76,8 +76,8 @@ class Runner {
     co_return std::nullopt;
   }
 
-  /// Gives the place a name: a session's in place of its old one. The answer is complete by now, so a failure
-  /// is a warning that goes with it.
+  /// Saves the state; a session's replaces its old one. The answer is complete by now, so a failure becomes a
+  /// warning in the answer.
   Task<KeptEnd> Keep(std::shared_ptr<const KeptState> state) {
     const std::string& session = job_.session.name();
     std::optional<Result<StateInfo>> saved;

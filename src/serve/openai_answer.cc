@@ -231,7 +231,7 @@ class ChatWriter final : public AnswerWriter {
     KeptEnd kept = {};
   };
 
-  /// Without the calls after the first where only one is wanted.
+  /// Removes the calls after the first where only one is wanted.
   ToolCallReader::Found Wanted(ToolCallReader::Found found) const {
     if (one_call_) std::erase_if(found.calls, [](const ToolCallDelta& call) { return call.index > 0; });
     return found;

@@ -103,7 +103,7 @@ Checked ReadMirostat(const ordered_json& body, SamplingOptions* sampling) {
   return kFine;
 }
 
-/// llama.cpp's window of the penalties: only all of the answer and none of it can be had.
+/// llama.cpp's window of the penalties: the whole answer and no window are supported, others are refused.
 Checked ReadPenaltyWindow(const ordered_json& body, SamplingOptions* sampling) {
   const int64_t window = NumberOf<int64_t>(body, "repeat_last_n", -1);
   if (window == 0) {

@@ -162,7 +162,7 @@ ApiResult<ordered_json> ShowState(const HttpRequest& request, const ModelHost& h
   return description;
 }
 
-/// This owner's, or for an admin anybody's.
+/// This owner's state, or for an admin any owner's.
 ApiResult<FoundState> FindStateToDelete(const ModelHost& host, const HttpRequest& request) {
   auto own = FindState(host, request);
   if (own.ok() || !request.admin) return own;

@@ -81,7 +81,7 @@ ordered_json DescribeCache(const StateCacheStats& stats) {
 ordered_json DescribeStatus(const ServiceContext& context, bool admin) {
   ordered_json json;
   json["version"] = context.version;
-  json["admin"] = admin;  // whether the one who asks may load and unload models
+  json["admin"] = admin;  // whether the client may load and unload models
   json["uptime_seconds"] = SecondsSince(context.started);
   json["machine"] = {{"cpu", DescribeCpu()},
                      {"level", kernels::Name(kernels::Kernels().level)},

@@ -14,7 +14,7 @@ using nlohmann::ordered_json;
 
 bool WantsEffort(const std::string& effort) { return effort != "none" && effort != "minimal"; }
 
-ApiError Unsupported(const std::string& param, const std::string& member) {
+ApiError UnsupportedMember(const std::string& param, const std::string& member) {
   ApiError error = BadRequest(param, fmt::format("{}.{} is not supported", param, member));
   error.code = "unsupported_parameter";
   return error;
@@ -43,7 +43,7 @@ class Gathered {
 Checked AddThinking(const ordered_json& value, Gathered* gathered) {
   if (value.is_boolean()) return gathered->Add(value.get<bool>(), /*hint=*/false, "thinking");
   for (const auto& [name, member] : value.items()) {
-    if (name != "type" && !member.is_null()) return Unsupported("thinking", name);
+    if (name != "type" && !member.is_null()) return UnsupportedMember("thinking", name);
   }
   const std::string type = TextOf(value, "type");
   if (type != "enabled" && type != "disabled")
@@ -55,7 +55,7 @@ Checked AddTemplateWords(const ordered_json& words, Gathered* gathered) {
   for (const auto& [name, value] : words.items()) {
     if (value.is_null()) continue;
     if ((name != "enable_thinking" && name != "thinking") || !value.is_boolean())
-      return Unsupported("chat_template_kwargs", name);
+      return UnsupportedMember("chat_template_kwargs", name);
     if (Checked wrong = gathered->Add(value.get<bool>(), /*hint=*/false, "chat_template_kwargs"))
       return wrong;
   }
@@ -72,7 +72,7 @@ Checked AddReasoning(const ordered_json& reasoning, Gathered* gathered) {
     } else if (name == "enabled" && value.is_boolean()) {
       wrong = gathered->Add(value.get<bool>(), /*hint=*/true, "reasoning");
     } else {
-      wrong = Unsupported("reasoning", name);
+      wrong = UnsupportedMember("reasoning", name);
     }
     if (wrong) return wrong;
   }
@@ -93,7 +93,7 @@ ApiResult<ThinkingRequest> ReadThinking(const ordered_json& body) {
   if (!wrong && body.contains("reasoning")) wrong = AddReasoning(body["reasoning"], &gathered);
   if (wrong) return *wrong;
   const std::string effort = TextOf(body, "reasoning_effort");
-  // The least exact of them, which many clients send always: it does not overrule the others.
+  // Many clients always send reasoning_effort, so the other fields take precedence.
   if (!effort.empty() && !gathered.request().wanted)
     return ThinkingRequest{.wanted = WantsEffort(effort), .hint = true};
   return gathered.request();

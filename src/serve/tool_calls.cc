@@ -25,6 +25,11 @@ constexpr std::string_view kDataKeywords[] = {"enum", "const", "default", "examp
 constexpr std::string_view kNamingKeywords[] = {"properties", "patternProperties", "dependentSchemas",
                                                 "$defs", "definitions"};
 
+/// "#" and "#/…". An anchor ("#name") is found wherever it stands.
+bool IsPointer(const ordered_json& reference) {
+  return reference == "#" || (reference.is_string() && reference.get_ref<const std::string&>().starts_with("#/"));
+}
+
 /// Pointers within a function's own schema still fit where it stands now.
 void MoveReferences(ordered_json* schema, const std::string& to) {
   if (schema->is_array()) {
@@ -35,7 +40,7 @@ void MoveReferences(ordered_json* schema, const std::string& to) {
     if (IsAmong(kDataKeywords, key)) continue;
     if (IsAmong(kNamingKeywords, key) && value.is_object()) {
       for (auto& entry : value) MoveReferences(&entry, to);
-    } else if (key == "$ref" && value.is_string() && value.get_ref<const std::string&>().starts_with("#")) {
+    } else if (key == "$ref" && IsPointer(value)) {
       value = "#" + to + value.get<std::string>().substr(1);
     } else {
       MoveReferences(&value, to);

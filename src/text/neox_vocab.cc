@@ -113,7 +113,7 @@ Status CheckPipeline(const Json& json) {
     const std::string type = TypeOf(Member(json, key));
     if (type != "ByteLevel") return Unsupported(fmt::format("{}.type is {}, expected ByteLevel", key, type));
   }
-  // The library reads no file without this key: its absence does not mean false.
+  // The library refuses files without this key, so a missing key does not mean false.
   if (pre_tokenizer.find("add_prefix_space") == pre_tokenizer.end()) {
     return Corrupt("it has no key pre_tokenizer.add_prefix_space");
   }

@@ -127,7 +127,7 @@ Status WriteRun(const std::string& path, const Trainer& trainer, const RunRecord
   return WriteSafetensors(path, tensors, metadata);
 }
 
-/// What the first process's `status` says, at all of them.
+/// Gives all processes the status of the first one.
 Status ShareStatus(Communicator& communicator, const Status& status) {
   double code[1] = {communicator.rank() == 0 ? static_cast<double>(status.code()) : 0.0};
   TERN_RETURN_IF_ERROR(communicator.Sum(code));
@@ -213,7 +213,7 @@ Status SaveRun(const std::string& folder, Trainer& trainer, const RunRecord& rec
     written = WriteInputs(folder, record.options);
     if (written.ok()) written = WriteRun(RunPath(folder, record.step), trainer, record, &shared);
   }
-  // The others send everything, whatever became of the file.
+  // The other processes send everything even when writing has failed.
   for (GatheredArray& array : shared.arrays) TERN_RETURN_IF_ERROR(array.Drop());
   return ShareStatus(communicator, written);
 }

@@ -15,7 +15,7 @@ namespace tern::train {
 namespace {
 
 constexpr const char* kChecksumsName = "checksums";
-/// Of a file that is being read: so much of it is resident at a time.
+/// Bytes of a mapped file that are read at a time: limits how much of it is resident.
 constexpr size_t kReadPiece = size_t{16} << 20;
 
 /// XXH3-64 of bytes that come in pieces.

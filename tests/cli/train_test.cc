@@ -172,9 +172,9 @@ TEST_F(TrainTest, ADamagedCheckpointIsNamedAndTheOneBeforeIsUsed) {
 }
 
 TEST_F(TrainTest, WritesTheModelWhereTheLastCheckpointIsTooLarge) {
-  RunJson("other", {"--steps", "1", "--eval-every", "0"});
+  RunJson("other", {"--steps", "2", "--eval-every", "0"});
   const auto model = std::filesystem::file_size(Out("other/model.safetensors"));
-  ASSERT_GT(std::filesystem::file_size(Out("other/step-00000001.safetensors")), 2 * model);
+  ASSERT_GT(std::filesystem::file_size(Out("other/step-00000002.safetensors")), 2 * model);
   Process process(Command("run", {"--steps", "2", "--eval-every", "0"}), {.before_exec = [&] {
                     std::signal(SIGXFSZ, SIG_IGN);
                     const rlimit limit = {2 * model, 2 * model};
@@ -183,7 +183,7 @@ TEST_F(TrainTest, WritesTheModelWhereTheLastCheckpointIsTooLarge) {
   const Outcome outcome = process.Finish();
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("the model is written, but the last checkpoint is not"));
-  EXPECT_EQ(std::filesystem::file_size(Out("run/model.safetensors")), model);
+  EXPECT_EQ(Tensors(Out("run/model.safetensors")), Tensors(Out("other/model.safetensors")));
   EXPECT_FALSE(std::filesystem::exists(Out("run/step-00000002.safetensors")));
 }
 

@@ -26,6 +26,26 @@ void Check(const std::vector<KeywordRow>& table) {
   }
 }
 
+TEST(JsonSchemaKeywords, NumbersAreComparedExactly) {
+  Check({
+      {R"({"type":"integer","allOf":[{"maximum":-5},{"maximum":10000000000000000000}]})", {"-5", "-77"}, {"77", "-4"}},
+      {R"({"enum":[-5,7],"maximum":10000000000000000000})", {"-5", "7"}, {}},
+      {R"({"type":"integer","allOf":[{"minimum":9007199254740992.0},{"minimum":9007199254740993}]})",
+       {"9007199254740993"},
+       {"9007199254740992"}},
+      {R"({"enum":[18446744073709551615,1],"not":{"multipleOf":3}})", {"1"}, {"18446744073709551615"}},
+      {R"({"enum":[0.3,0.35],"multipleOf":0.1})", {"0.3"}, {"0.35"}},
+      {R"({"enum":[-1,18446744073709551615],"const":-1})", {"-1"}, {"18446744073709551615"}},
+  });
+}
+
+TEST(JsonSchemaKeywords, AMultipleOfWhatIsNotAboveZeroIsRefused) {
+  for (const char* schema : {R"({"enum":[{"a":-9223372036854775808}],"properties":{"a":{"multipleOf":-1}}})",
+                             R"({"enum":[1],"multipleOf":0})", R"({"type":"integer","multipleOf":-2})"}) {
+    EXPECT_FALSE(JsonSchemaGrammar(schema).ok()) << schema;
+  }
+}
+
 TEST(JsonSchemaKeywords, UnknownOnesAreAnnotations) {
   Check({
       {R"({"type": "null", "name": 1, "self": {"vendor": "x"}, "javaType": [], "x-y": false})",
