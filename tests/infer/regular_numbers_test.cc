@@ -7,6 +7,7 @@
 #include <random>
 #include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tern {
@@ -59,7 +60,7 @@ NumberRule::Bound BoundOf(const std::string& bound) {
   return {*Decimal::Parse(ValueText(bound)), IsExclusive(bound)};
 }
 
-RegularLanguage NumbersOf(const NumberCase& c) {
+Result<RegularLanguage> TryNumbersOf(const NumberCase& c) {
   NumberRule rule{.whole = c.whole};
   if (!c.low.empty()) rule.AtLeast(BoundOf(c.low));
   if (!c.high.empty()) rule.AtMost(BoundOf(c.high));
@@ -67,7 +68,11 @@ RegularLanguage NumbersOf(const NumberCase& c) {
   for (const std::string& m : c.not_multiples) rule.not_multiples.push_back(*Decimal::Parse(m));
   for (const std::string& m : c.excluded) rule.excluded.push_back(*Decimal::Parse(m));
   RegularBudget budget;
-  const auto language = NumberTexts(rule, &budget);
+  return NumberTexts(rule, &budget);
+}
+
+RegularLanguage NumbersOf(const NumberCase& c) {
+  const auto language = TryNumbersOf(c);
   EXPECT_TRUE(language.ok()) << Describe(c) << ": " << language.status().message();
   return language.ok() ? *language : RegularLanguage();
 }
@@ -205,7 +210,10 @@ class NumberMaker {
     std::string text = Below(3) == 0 ? "-" : "";
     text += Below(4) == 0 ? "0" : Digits(1, 3, '1');
     if (Below(2) == 0) text += "." + Digits(1, 4, '0');
-    if (with_exponent && Below(3) == 0) text += (Below(2) == 0 ? "e" : "E-") + std::to_string(Below(8));
+    if (with_exponent && Below(3) == 0) {
+      text += Below(2) == 0 ? "e" : "E-";
+      text += std::to_string(Below(8));
+    }
     return text;
   }
   std::string Divisor() {
@@ -216,8 +224,12 @@ class NumberMaker {
   }
   NumberCase Case() {
     NumberCase c;
-    if (Below(3) > 0) c.low = (Below(2) == 0 ? ">" : "") + Number(true);
-    if (Below(3) > 0) c.high = (Below(2) == 0 ? "<" : "") + Number(true);
+    // One random number after another: compilers differ in the order in which they evaluate operands.
+    for (const auto& [bound, mark] : {std::pair(&c.low, ">"), std::pair(&c.high, "<")}) {
+      if (Below(3) == 0) continue;
+      if (Below(2) == 0) *bound = mark;
+      *bound += Number(true);
+    }
     c.whole = Below(4) == 0;
     if (Below(3) == 0) c.multiples.push_back(Divisor());
     if (Below(8) == 0) c.not_multiples.push_back(Divisor());
@@ -248,17 +260,25 @@ TEST(RegularNumbersTest, RandomSetsHaveTheTextsThatExactArithmeticGivesThem) {
   RecordProperty("seed", std::to_string(kSeed));
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   NumberMaker maker(kSeed);
-  size_t accepted = 0;
+  size_t accepted = 0, refused = 0;
   for (int i = 0; i < 300; ++i) {
     const NumberCase c = maker.Case();
-    const RegularLanguage language = NumbersOf(c);
+    const auto tried = TryNumbersOf(c);
+    if (tried.status().code() == StatusCode::kExhausted) {  // some need too many states, which is said
+      ++refused;
+      continue;
+    }
+    ASSERT_TRUE(tried.ok()) << Describe(c) << ": " << tried.status().message();
+    const RegularLanguage& language = *tried;
     for (int j = 0; j < 200; ++j) {
-      const std::string text = maker.TextNear(maker.Below(2) == 0 ? c.low : c.high);
+      const std::string near = maker.Below(2) == 0 ? c.low : c.high;
+      const std::string text = maker.TextNear(near);
       const bool expected = IsDescribed(c, TextOf(text)) && IsOfSet(c, text);
       accepted += expected ? 1 : 0;
       ASSERT_EQ(language.Contains(text), expected) << "'" << text << "' with " << Describe(c);
     }
   }
+  EXPECT_LT(refused, 30u);
   EXPECT_GT(accepted, 5000u);  // both answers are tried often
   EXPECT_LT(accepted, 50000u);
 }
