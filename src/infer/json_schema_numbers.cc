@@ -36,12 +36,33 @@ Result<NumberRule::Bound> ExclusiveBound(const PlacedSchema& placed, const char*
 
 }  // namespace
 
+namespace {
+
+/// Most numbers need no decimals: whole ones of 64 bits, and others where no whole one is beyond what a double holds.
+std::optional<std::partial_ordering> CompareWithinRange(const Json& a, const Json& b) {
+  constexpr double kExact = 0x1p53;
+  if (!a.is_number() || !b.is_number()) return std::nullopt;
+  if (a.is_number_unsigned() && b.is_number_unsigned()) return a.get<uint64_t>() <=> b.get<uint64_t>();
+  const bool both_whole = a.is_number_integer() && b.is_number_integer();
+  const bool both_signed = both_whole && !a.is_number_unsigned() && !b.is_number_unsigned();
+  if (both_signed) return a.get<int64_t>() <=> b.get<int64_t>();
+  if (both_whole && a.is_number_unsigned() && b.get<int64_t>() < 0) return std::partial_ordering::greater;
+  if (both_whole && b.is_number_unsigned() && a.get<int64_t>() < 0) return std::partial_ordering::less;
+  const double x = a.get<double>(), y = b.get<double>();
+  const bool both_doubles = a.is_number_float() && b.is_number_float();
+  if (both_doubles || (std::fabs(x) < kExact && std::fabs(y) < kExact)) return x <=> y;
+  return std::nullopt;
+}
+
+}  // namespace
+
 Result<Decimal> JsonDecimal(const Json& number) {
   if (!number.is_number()) return InvalidArgument("not a number");
   return Decimal::Parse(number.dump());
 }
 
 std::partial_ordering CompareNumbers(const Json& a, const Json& b) {
+  if (const auto order = CompareWithinRange(a, b)) return *order;
   const auto left = JsonDecimal(a), right = JsonDecimal(b);
   if (!left.ok() || !right.ok()) return std::partial_ordering::unordered;
   return *left <=> *right;

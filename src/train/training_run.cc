@@ -241,7 +241,7 @@ class Run {
       if (!saved.ok()) {
         reporter_.Say(
             "warning: the model is written, but the last checkpoint is not: " + saved.message() +
-            "; --resume goes on from the one before it");
+            "; --resume goes on from an earlier one, where there is one");
       }
     }
     Draw();

@@ -152,7 +152,11 @@ TEST(AnswerConstraint, ALanguageThatIsNotReadIsRefusedByTheServiceToo) {
       {"guided_regex", "(a)\\1"},
       {"json_schema", {{"type", "text"}}},
       {"bnf_schema", "start ::= a"},
-      {"structural_tag", {{"x", 1}}}};
+      {"structural_tag", {{"x", 1}}},
+      {"guided_grammar", ""},
+      {"extra_body", {{"guided_choice", testing::json::array({"a"})}}},
+      {"json", {{"type", "integer"}}},
+      {"choice", testing::json::array({"a"})}};
   for (const auto& [field, value] : cases) {
     for (testing::json request : {testing::Prompt("a", 5), testing::Say("a", 5)}) {
       request[field] = value;
