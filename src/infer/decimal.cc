@@ -1,6 +1,10 @@
 #include "infer/decimal.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 
 namespace tern {
 namespace {
@@ -83,6 +87,39 @@ std::strong_ordering Decimal::operator<=>(const Decimal& other) const {
   const Decimal& large = negative_ ? *this : other;
   if (small.point_ != large.point_) return small.point_ <=> large.point_;
   return small.digits_.compare(large.digits_) <=> 0;  // no trailing zeros: a prefix is less
+}
+
+bool IsHeldExactly(std::string_view number) {
+  constexpr size_t kAlwaysFits = 18;  // digits of 64 bits
+  if (number.size() <= kAlwaysFits || number.find_first_of(".eE") != std::string_view::npos) return true;
+  const char* end = number.data() + number.size();
+  int64_t whole = 0;
+  uint64_t unsigned_whole = 0;
+  if (std::from_chars(number.data(), end, whole).ec == std::errc()) return true;
+  if (std::from_chars(number.data(), end, unsigned_whole).ec == std::errc()) return true;
+  double value = 0;
+  if (std::from_chars(number.data(), end, value).ec != std::errc()) return true;  // no JSON parser takes it
+  const auto exact = Decimal::Parse(number), held = Decimal::Parse(fmt::format("{}", value));
+  return exact.ok() && held.ok() && *exact == *held;
+}
+
+std::string_view FindInexactNumber(std::string_view json) {
+  constexpr std::string_view kOfNumbers = "+-.0123456789eE";
+  bool in_text = false;
+  for (size_t at = 0; at < json.size(); ++at) {
+    if (in_text) {
+      if (json[at] == '\\') ++at;
+      else if (json[at] == '"') in_text = false;
+      continue;
+    }
+    in_text = json[at] == '"';
+    if (json[at] != '-' && (json[at] < '0' || json[at] > '9')) continue;
+    const size_t end = std::min(json.find_first_not_of(kOfNumbers, at), json.size());
+    const std::string_view number = json.substr(at, end - at);
+    if (!IsHeldExactly(number)) return number;
+    at = end - 1;
+  }
+  return {};
 }
 
 }  // namespace tern

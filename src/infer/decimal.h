@@ -39,4 +39,11 @@ class Decimal {
   int32_t point_ = 0;
 };
 
+/// Whether a JSON number that is written in digits alone can be had exactly from what a JSON parser makes of it: it fits 64
+/// bits, or is the shortest decimal of its double. True for all numbers with a point or an exponent.
+bool IsHeldExactly(std::string_view number);
+
+/// The first number of a JSON text that is not held exactly; empty where there is none.
+std::string_view FindInexactNumber(std::string_view json);
+
 }  // namespace tern

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "infer/decimal.h"
 #include "infer/grammar_builder.h"
 #include "infer/json_schema_compiler.h"
 #include "infer/json_schema_document.h"
@@ -53,6 +54,9 @@ Result<std::shared_ptr<const Grammar>> JsonObjectGrammar() {
 
 Result<std::shared_ptr<const Grammar>> JsonSchemaGrammar(std::string_view schema) {
   TERN_RETURN_IF_ERROR(CheckText(schema));
+  if (const std::string_view number = FindInexactNumber(schema); !number.empty()) {
+    return Unsupported("the number " + std::string(number.substr(0, 64)) + " of the schema is beyond what is held exactly");
+  }
   try {
     const Json root = Json::parse(schema);
     const SchemaDocument document(root);

@@ -9,6 +9,7 @@
 #include <set>
 #include <vector>
 
+#include "infer/decimal.h"
 #include "serve/answer_fields.h"
 #include "serve/http_text.h"
 
@@ -159,7 +160,7 @@ std::vector<Field> Joined(std::initializer_list<std::span<const Field>> lists) {
 /// Names are looked for one by one in objects that keep their order: many of them would take long.
 constexpr size_t kMaxNames = 1024;
 
-/// What the parser is stopped with.
+/// What the parser is stopped with: names, or numbers.
 struct BadNames {
   const char* message;
 };
@@ -191,7 +192,11 @@ class NameWatch final : public nlohmann::json_sax<ordered_json> {
   bool boolean(bool) override { return true; }
   bool number_integer(ordered_json::number_integer_t) override { return true; }
   bool number_unsigned(ordered_json::number_unsigned_t) override { return true; }
-  bool number_float(ordered_json::number_float_t, const std::string&) override { return true; }
+  bool number_float(ordered_json::number_float_t, const std::string& text) override {
+    // The bounds of a schema would silently be others.
+    if (!IsHeldExactly(text)) throw BadNames{"the body has a whole number that 64 bits cannot hold"};
+    return true;
+  }
   bool string(std::string&) override { return true; }
   bool binary(ordered_json::binary_t&) override { return true; }
   bool start_array(size_t) override { return true; }

@@ -42,6 +42,19 @@ TEST(DecimalTest, WhatIsNoNumberOfJsonIsRefused) {
     EXPECT_EQ(Decimal::Parse(text).status().code(), StatusCode::kInvalidArgument) << text;
 }
 
+TEST(DecimalTest, WholeNumbersBeyondSixtyFourBitsAreHeldExactlyOrNot) {
+  for (const char* held : {"0", "-9223372036854775808", "18446744073709551615", "100000000000000000000", "1e30",
+                           "0.1234567890123456789012345", "18446744073709552000"}) {
+    EXPECT_TRUE(IsHeldExactly(held)) << held;
+  }
+  for (const char* lost : {"18446744073709551617", "-9223372036854775809", "123456789012345678901234567890"}) {
+    EXPECT_FALSE(IsHeldExactly(lost)) << lost;
+  }
+  EXPECT_EQ(FindInexactNumber(R"({"a\"1":"18446744073709551617","b":[1,-2.5e3,18446744073709551617,3]})"),
+            "18446744073709551617");
+  EXPECT_EQ(FindInexactNumber(R"({"minimum":5,"pattern":"\\d{18446744073709551617}"})"), "");
+}
+
 TEST(DecimalTest, NumbersBeyondTheLimitsAreRefused) {
   const std::string digits(Decimal::kMaxDigits, '7');
   EXPECT_TRUE(Decimal::Parse(digits).ok());

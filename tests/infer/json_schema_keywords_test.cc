@@ -1,4 +1,5 @@
 // Each keyword of JSON Schema through the matcher: what may be written, and what may not.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -44,6 +45,12 @@ TEST(JsonSchemaKeywords, AMultipleOfWhatIsNotAboveZeroIsRefused) {
                              R"({"enum":[1],"multipleOf":0})", R"({"type":"integer","multipleOf":-2})"}) {
     EXPECT_FALSE(JsonSchemaGrammar(schema).ok()) << schema;
   }
+}
+
+TEST(JsonSchemaKeywords, ANumberThatIsNotHeldExactlyIsRefusedByItsDigits) {
+  const auto grammar = JsonSchemaGrammar(R"({"type":"integer","minimum":123456789012345678901234567890})");
+  ASSERT_FALSE(grammar.ok());
+  EXPECT_THAT(grammar.status().message(), ::testing::HasSubstr("123456789012345678901234567890"));
 }
 
 TEST(JsonSchemaKeywords, UnknownOnesAreAnnotations) {

@@ -252,6 +252,14 @@ TEST(Body, BadJsonIsOneClearError) {
           .ok());
 }
 
+TEST(Body, HasNoWholeNumberThatWouldBecomeAnother) {
+  const auto read = ReadChatRequest(Body(Chat(R"("guided_json":{"type":"integer","maximum":18446744073709551617})")));
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.status().status, 400);
+  EXPECT_THAT(read.status().message, HasSubstr("64 bits"));
+  EXPECT_TRUE(ReadChatRequest(Body(Chat(R"("guided_json":{"maximum":18446744073709551615})"))).ok());
+}
+
 TEST(Body, HasAtMost1024NamesInAnObject) {
   std::string body = "{\"logit_bias\":{";
   for (int i = 0; i < 1024; ++i) body += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":1";
