@@ -54,6 +54,7 @@ function(tern_page target)
 
   set(web ${PROJECT_SOURCE_DIR}/web)
   file(GLOB_RECURSE own CONFIGURE_DEPENDS RELATIVE ${web} ${web}/*.html ${web}/*.css ${web}/*.js ${web}/*.json ${web}/*.svg)
+  list(REMOVE_ITEM own package.json)  # for node alone, which runs the tests: the scripts are modules
   set(files "")
   foreach(file IN LISTS own)
     list(APPEND files "${file}|${web}/${file}")

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 
-const PACKAGE = 'playwright-core@1.65.1';
+const PACKAGE = 'playwright-core@1.55.0';  // one that runs on node 18, which Debian 12 has
 const [folder, ...tests] = process.argv.slice(2).map((name) => path.resolve(name));
 const chromium = process.env.TERN_CHROMIUM ?? '/usr/bin/chromium';
 
