@@ -1,4 +1,5 @@
 // The page's modules that need no browser.
+import { webcrypto } from 'node:crypto';
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import test from 'node:test';
@@ -11,6 +12,8 @@ import { doubt, piecesOf, visible } from '../../web/js/tokens.js';
 import { bytes, count, daysAgo, duration, fillIn, percent } from '../../web/js/format.js';
 import { History, cachedShare } from '../../web/js/history.js';
 import { languageFiles } from '../../web/js/languages.js';
+
+globalThis.crypto ??= webcrypto;  // node 18 has it under this name only
 
 const web = new URL('../../web/', import.meta.url);
 
